@@ -70,7 +70,7 @@ def find(
 
     Args:
         server: Its address, as settings give it.
-        username: The wanted account; by default the environment's, or else the one that was last signed in.
+        username: The wanted account; by default the environment's, or the one that signed in last.
         unapproved: The unapproved profile, if only that names the server.
         fallback: Tried after the keyring.
         prompt: Asks the person at the terminal; None without a terminal.

@@ -63,7 +63,7 @@ class ConfigurationError(CldcError):
 
 
 class EnvironmentFailed(CldcError):
-    """An isolated environment can't be made or does not work."""
+    """An isolated environment can't be created or does not work."""
 
     code = 5
     kind = "environment"

@@ -125,10 +125,10 @@ def _chosen_data_folder() -> Path:
 
 
 def working_folder() -> Path:
-    """The folder that the command was started in.
+    """Return the folder that the command was started in.
 
     Raises:
-        StorageError: It was removed meanwhile, or can't be entered.
+        StorageError: It was removed since, or can't be entered.
     """
     try:
         return Path.cwd()
@@ -140,12 +140,12 @@ def working_folder() -> Path:
 
 
 def others_can_read(folder: Path) -> bool:
-    """Whether its mode lets other users read it; on Windows its location keeps them out."""
+    """Check whether its mode lets other users read it; on Windows its location keeps them out."""
     return os.name != "nt" and bool(folder.stat().st_mode & _FOR_OTHERS)
 
 
 def _shared_on_purpose(folder: Path) -> bool:
-    """Whether the data folder also serves another purpose, so that we must not change its mode."""
+    """Check whether the data folder also serves another purpose, so that we must not change its mode."""
     if folder.stat().st_mode & (stat.S_ISGID | stat.S_ISVTX):
         return True
     around = []
@@ -163,7 +163,7 @@ def _close_to_others(folder: Path, observer: Observer) -> None:
     try:
         if folder.stat().st_uid != _user():
             raise PermissionError(errno.EPERM, "it belongs to another user")
-        # The folder first, so that nobody can exchange its contents meanwhile.
+        # The folder first, so that no other user can exchange its contents during the change.
         _take_rights(folder, folder.stat())
         for path in folder.iterdir():
             if not path.is_symlink() and (status := path.stat()).st_uid == _user():
@@ -309,7 +309,7 @@ def lock(
 def temporary_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
     """A private temporary folder with a resolved path, removed when the block ends.
 
-    It is made in ``parent``, or in the system's temporary folder. `sweep` with the same ``parent`` and ``prefix`` removes what
+    It is created in ``parent``, or in the system's temporary folder. `sweep` with the same ``parent`` and ``prefix`` removes what
     a killed process left.
 
     Raises:
@@ -345,7 +345,7 @@ def _claim(prefix: str, parent: Path) -> tuple[Path, filelock.BaseFileLock]:
                 with contextlib.suppress(OSError):
                     mark.unlink()
                 return folder, guard
-        except BaseException:  # a signal to stop, while nobody else knows of the folder
+        except BaseException:  # a signal to stop, before the caller knows of the folder
             remove_tree(folder)
             raise
         else:
@@ -399,7 +399,7 @@ def sweep(parent: Path, prefix: str) -> None:
 
 
 def _ours(path: Path, kind: int) -> bool:
-    """Whether it exists, has that kind, belongs to this user and is no link."""
+    """Check whether it exists, has that kind, belongs to this user and is no link."""
     try:
         status = path.lstat()
     except OSError:

@@ -24,37 +24,37 @@ def keep_secret(value: str) -> None:
 
 
 def masked(text: str) -> str:
-    """``text`` without the secrets of this process and without passwords in addresses."""
+    """Mask the secrets of this process and the passwords in addresses."""
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, _MASK)
     return _IN_ADDRESS.sub(rf"\1{_MASK}@", text)
 
 
 def utf8(text: str) -> str:
-    """``text`` with escapes for what UTF-8 can't hold, such as bytes of a file name in another encoding."""
+    """Escape what UTF-8 can't hold, such as bytes of a file name in another encoding."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def printable(text: str) -> str:
-    """``text`` on one line, with whatever a terminal would obey or a UTF-8 file can't hold as escapes."""
+    """Put ``text`` on one line, and escape what a terminal would obey or a UTF-8 file can't hold."""
     safe = utf8(text)
     return safe if safe.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in safe)
 
 
 def shown(text: str) -> str:
-    """``text`` as it may be shown: masked and printable, its lines kept, none of them a command to a job's log."""
+    """Make ``text`` safe to show: masked and printable, its lines kept, none of them a command to a job's log."""
     lines = masked(text).replace("\r\n", "\n").split("\n")
     safe = "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
     return _LOG_COMMAND.sub(r"\1\\\2", safe)
 
 
 def plural(count: int, noun: str, nouns: str = "") -> str:
-    """``1 image``, ``2,067 images``; ``nouns`` is a plural that needs more than an s."""
+    """Format a count, as ``1 image`` or ``2,067 images``; ``nouns`` is a plural that needs more than an s."""
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def duration(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``2.5 hours``, ``1,200 hours``."""
+    """Format seconds, as ``45 s``, ``12 min``, ``2.5 hours`` or ``1,200 hours``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 2 * 3600:

@@ -86,11 +86,11 @@ class Approvals:
     """The approvals of one data folder, each in its own file, so that writers don't conflict."""
 
     def __init__(self, home: Path) -> None:
-        """Store approvals in the data folder ``home``; nothing is written before the first approval."""
+        """Store approvals in the data folder ``home``, in a subfolder that the first approval creates."""
         self._folder = home / _FOLDER
 
     def hold(self, path: Path, claims: Iterable[Claim]) -> bool:
-        """Whether exactly these claims of the file at ``path`` were approved."""
+        """Check whether exactly these claims of the file at ``path`` were approved."""
         approval = self.find(path)
         return approval is not None and set(approval.claims) == set(claims)
 

@@ -126,7 +126,7 @@ def _utc(time: datetime) -> datetime:
 
 
 def _web_address(link: str) -> str:
-    """The link if it is a web address, else nothing."""
+    """Return the link if it is a web address, or an empty text."""
     parts = link.split()
     try:
         address = urlsplit(parts[0] if len(parts) == 1 else "")
@@ -137,7 +137,7 @@ def _web_address(link: str) -> str:
 
 
 def _history(account: str, rows: Sequence[Row]) -> dict[str, Any]:
-    """What one contestant submitted, in the order of time."""
+    """List what one contestant submitted, oldest first, for the page."""
     own = sorted(rows, key=lambda row: row.created)
     best = max(own, key=lambda row: row.score or 0.0)
     scores = [row.score or 0.0 for row in own]
@@ -160,7 +160,7 @@ def _points(scores: Sequence[float]) -> list[tuple[float, float]]:
 
 
 def _share(value: float, low: float, high: float) -> float:
-    """How far ``value`` is from ``low`` to ``high``, from 0 to 1; 0.5 if these are equal."""
+    """Map ``value`` from the range ``low`` to ``high`` to 0 to 1; 0.5 if these are equal."""
     width = high - low
     return (value - low) / width if 0 < width < math.inf else 0.5
 

@@ -25,7 +25,7 @@ def comparison_document(
     *,
     everything: bool = False,
 ) -> Document:
-    """A comparison in all its formats; ``pictures`` makes the page's pictures by path, as `cldc.insight.page_pictures` does."""
+    """A comparison in all its formats; ``pictures`` draws the page's pictures by path, as `cldc.insight.page_pictures` does."""
     return Document(
         data=comparison,
         blocks=list(_blocks(comparison, everything=everything)),
@@ -64,7 +64,7 @@ def _blocks(comparison: Comparison, *, everything: bool) -> Iterator[Block]:
 
 
 def _repeated_blocks(comparison: Comparison, repeated: RepeatedComparison) -> Iterator[Block]:
-    """Which is better, and the accuracies that say so."""
+    """Show which is better, and the accuracies behind that."""
     names = _names(comparison)
     for judgement in repeated.judgements:
         yield Line(verdict(judgement, *names), "plain" if judgement.verdict == "unknown" else "good")
@@ -78,7 +78,7 @@ def _repeated_blocks(comparison: Comparison, repeated: RepeatedComparison) -> It
 
 
 def _names(comparison: Comparison) -> tuple[str, str]:
-    """What the two are called: their names, or if these are the same, their folders."""
+    """Return the names of the two, or if these are the same, their folders."""
     before, after = comparison.before, comparison.after
     if before.dataset_name == after.dataset_name:
         return before.dataset_root, after.dataset_root
@@ -86,7 +86,7 @@ def _names(comparison: Comparison) -> tuple[str, str]:
 
 
 def verdict(judgement: Judgement, before: str, after: str) -> str:
-    """Which of two datasets is better by a set of images, as a sentence."""
+    """Say in a sentence which of two datasets is better by a set of images."""
     by, sign = judgement.by, -1 if judgement.difference < 0 else 1
     ends = sorted(sign * 100 * end for end in (judgement.low, judgement.high))
     points = f"{sign * 100 * judgement.difference:.1f} points (95 %: {ends[0]:.1f} to {ends[1]:.1f})"

@@ -19,7 +19,7 @@ class Line(NamedTuple):
     style: Style = "plain"
 
     def printable(self) -> Line:
-        """The line without what a terminal would obey."""
+        """Escape what a terminal would obey."""
         return self._replace(text=printable(self.text))
 
 
@@ -41,7 +41,7 @@ class Table(NamedTuple):
     optional: Sequence[str] = ()
 
     def printable(self) -> Table:
-        """The table without what a terminal would obey."""
+        """Escape what a terminal would obey."""
         return self._replace(
             headers=[printable(header) for header in self.headers],
             rows=[[printable(text) for text in row] for row in self.rows],
@@ -72,7 +72,7 @@ def first_lines(lines: Iterable[str], most: int, *, everything: bool, indent: in
 
 
 class Page(NamedTuple):
-    """A web page: a template and a script of ``templates/pages``, and the function that makes its values if the page is wanted."""
+    """A web page: a template and a script of ``templates/pages``, and the function that computes its values if the page is wanted."""
 
     template: str
     values: Callable[[], Mapping[str, Any]]

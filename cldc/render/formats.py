@@ -34,7 +34,7 @@ _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def format_of(path: Path, names: tuple[str, ...]) -> str | None:
-    """Which of these formats a file's extension names; None if it names none of them."""
+    """Find the format that a file's extension names among these; None if there is none."""
     name = path.name.lower()
     fits = [(len(end), form) for form in names for end in EXTENSIONS[form] if name.endswith(end)]
     return max(fits)[1] if fits else None
@@ -78,7 +78,7 @@ def to_json(result: object) -> str:
 
 
 def to_data(value: object) -> Any:
-    """``value`` as what JSON knows. A field whose repr is off (a secret) is left out; ``metadata["key"]`` names its key.
+    """Convert ``value`` to JSON's types. A field whose repr is off (a secret) is left out; ``metadata["key"]`` names its key.
 
     Raises:
         TypeError: A value of a type that has no place in a result.
@@ -112,7 +112,7 @@ def _scalar(value: object) -> Any:
 
 
 def _github(document: Document) -> str:
-    """The log of a job: annotations and the line that sums them up, or else the blocks."""
+    """The log of a job: annotations and the line that sums them up, or the blocks if there are none."""
     annotations = list(document.annotations()) if document.annotations else []
     if not annotations:
         return shown(plain(document.blocks))

@@ -43,11 +43,11 @@ def labels_document(
     """Suspicious labels.
 
     Args:
-        report: The labels that nobody has marked as correct.
+        report: The labels that are not marked as correct.
         name: The dataset's name.
         correct: How many images were marked as correct and are left out.
         top: How many to list; None lists every suspicious one, but only a screenful as text.
-        pictures: Makes the page's pictures.
+        pictures: Draws the page's pictures.
         next_command: What to run next.
     """
     listed = report.images[:top] if top else report.suspicious
@@ -93,7 +93,7 @@ def _heading(report: LabelReport, name: str, correct: int) -> Iterator[Block]:
 
 
 def expectation(report: LabelReport) -> str:
-    """How many wrong labels to expect, as a sentence."""
+    """Say in a sentence how many wrong labels to expect."""
     expected = report.expected_wrong()
     if round(expected) < 1:
         return "No label is expected to be wrong; some drawings are harder to read than others."

@@ -32,7 +32,7 @@ def preflight_document(
     Args:
         insight: The preflight, and what can be learned from it.
         repeated: All its runs where it was repeated.
-        pictures: Makes the page's pictures, those of `pictured`, by path, as `cldc.insight.page_pictures` does.
+        pictures: Draws the page's pictures, those of `pictured`, by path, as `cldc.insight.page_pictures` does.
         next_command: What to do next.
     """
     result, found = insight.result, insight.suggestions
@@ -98,7 +98,7 @@ def suggestion_blocks(insight: Insight) -> Iterator[Block]:
 
 
 def next_blocks(result: PreflightResult, next_command: str) -> Iterator[Block]:
-    """What to do next."""
+    """Show what to do next."""
     if result.quick:
         yield Line(
             "TensorFlow reads every image, and one epoch trained. The accuracy is the first epoch's; a submission needs a "
@@ -237,7 +237,7 @@ def _charts(result: PreflightResult) -> list[dict[str, Any]]:
 def _chart(
     name: str, result: PreflightResult, curves: tuple[Callable[[Epoch], float], ...], top: float, label: str
 ) -> dict[str, Any]:
-    """What the template draws: positions in the chart's own units, rounded to tenths."""
+    """Compute what the template draws: positions in the chart's own units, rounded to tenths."""
     last = max(result.history[-1].number, 2)
 
     def x(epoch: float) -> float:

@@ -38,13 +38,13 @@ _WORK = {
 
 
 def publication(plan: Plan) -> str:
-    """What becomes public, in sentences."""
+    """Say in sentences what becomes public."""
     carried = plan.report.metadata.summary
     return f"{_PUBLIC} {carried}, which becomes public with them." if carried else _PUBLIC
 
 
 def submit_question(plan: Plan) -> str:
-    """What a person is asked before it is done."""
+    """Build the question that a person has to answer first."""
     quota, images = plan.quota, plan.report.metadata.images
     carried = f" with the metadata of {plural(images, 'image')}" if images else ""
     which = f"submission {len(quota.in_window) + 1} of {quota.rule.per_window} {quota.rule.this_window}"
@@ -52,7 +52,7 @@ def submit_question(plan: Plan) -> str:
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
-    """A plan for programs."""
+    """Build the JSON of a plan."""
     known = {
         "images": plan.report.total,
         "metadata": plan.report.metadata,
@@ -63,7 +63,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
 
 
 def submission_data(submission: Submission) -> dict[str, Any]:
-    """A submission that carries the tag, for programs."""
+    """Build the JSON of a tagged submission."""
     known = {"links": submission.links, "proof": submission.evidence}
     return _data(submission, _SUBMISSION_KEYS, **known)
 
@@ -76,7 +76,7 @@ def _data(result: Plan | Submission, keys: Sequence[str], **more: object) -> dic
 
 
 def plan_blocks(plan: Plan) -> Iterator[Block]:
-    """What would be done, and every reason to refuse it."""
+    """Show what would be done, and every reason to refuse it."""
     record = plan.record
     yield Line(
         f"Submission {record.name} to {record.competition} on {record.server} as {record.account}", "title"
@@ -102,7 +102,7 @@ def plan_blocks(plan: Plan) -> Iterator[Block]:
 
 
 def submission_blocks(submission: Submission, *, on_sandbox: bool) -> Iterator[Block]:
-    """A submission that carries the tag, and what comes next."""
+    """Show a tagged submission, and what comes next."""
     how = "was submitted before, on" if submission.again else "is submitted:"
     record = submission.record
     yield Line(f"{record.name} {how} {moment(submission.tagged)}, as {record.account}.", "good")

@@ -86,7 +86,7 @@ def _line(text: str, style: str, width: int) -> RenderableType:
     words = shown(text)
     whole = Text(words, style=style, no_wrap=True, overflow="ignore")
     if words.startswith("Next: "):
-        return Group(whole)  # rich wraps a text that is printed alone all the same
+        return Group(whole)  # rich wraps a text that is printed alone anyway
     if max(map(len, words.split(" "))) > width - _INDENT:
         return whole
     indented = len(words) - len(words.lstrip(" "))

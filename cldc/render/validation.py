@@ -44,7 +44,7 @@ def validation_document(
         report: The report.
         fixed: What was fixed before.
         everything: Whether people see long lists in full.
-        thumbnails: Makes the page's pictures, as ``data:`` addresses by path.
+        thumbnails: Draws the page's pictures, as ``data:`` addresses by path.
     """
     return Document(
         data=_data(report, fixed),
@@ -63,7 +63,7 @@ def validation_blocks(report: ValidationReport, *, everything: bool = False) -> 
 
 
 def _missing_splits(report: ValidationReport, missing: list[Finding]) -> Iterator[Line]:
-    """Only what to do about missing splits: until that is done, other findings mean little."""
+    """Show only what to do about missing splits: until that is done, other findings mean little."""
     for finding in missing:
         yield _heading(finding.severity, finding.message, finding.rule)
         yield Line(f"  {finding.remedy}")
@@ -147,10 +147,10 @@ def _summary(report: ValidationReport) -> Iterator[Line]:
     if report.silenced:
         are = "is" if report.silenced == 1 else "are"
         findings = plural(report.silenced, "finding")
-        yield Line(f"{findings} {are} silent: decisions.csv marks the images as correct.", "dim")
+        yield Line(f"{findings} {are} hidden: decisions.csv marks the images as correct.", "dim")
     if not report.warped_compared and sum(any(counts.values()) for counts in report.counts.values()) > 1:
         yield Line(
-            "Rotated, stretched and sheared copies were not looked for; --warped finds them.",
+            "Rotated, stretched and sheared copies were not checked for; use --warped.",
             "dim",
         )
     tally = ", ".join(plural(len(report.of(s)), s.value) for s in Severity)
@@ -159,7 +159,7 @@ def _summary(report: ValidationReport) -> Iterator[Line]:
 
 
 def fixed_blocks(fixed: Fixed) -> Iterator[Line]:
-    """What was fixed, and how to undo it."""
+    """Show what was fixed, and how to undo it."""
     stripped = [change.source for change in fixed.changes if change.kind == "strip"]
     if stripped:
         images = plural(len(stripped), "image")
@@ -189,7 +189,7 @@ def copied_blocks(links: Iterable[OutwardLink]) -> Iterator[Line]:
 
 
 def undone_blocks(undone: Undone) -> Iterator[Line]:
-    """What was undone, and why the rest could not be."""
+    """Show what was undone, and why the rest could not be."""
     for _, error in undone.left:
         yield Line(f"Not undone: {error.message} {error.action}", "bad")
     rest = f"; {len(undone.left)} could not be undone" if undone.left else ""
@@ -197,7 +197,7 @@ def undone_blocks(undone: Undone) -> Iterator[Line]:
 
 
 def undone_data(undone: Undone) -> dict[str, Any]:
-    """The same as JSON."""
+    """Build the JSON result."""
     return {
         "undone": [_change(change) for change in undone.changes],
         "left": [

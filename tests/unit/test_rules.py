@@ -703,6 +703,6 @@ def test_a_warped_copy_is_found_across_splits_and_in_the_label_book_only(
     assert len(asked) == 2
     assert len(asked[0]) == 3
     assert "rotated" not in plain(validation_blocks(report)[-3:])
-    assert "were not looked for" in plain(
+    assert "were not checked for" in plain(
         validation_blocks(dataclasses.replace(report, warped_compared=False))[-3:]
     )
