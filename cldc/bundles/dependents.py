@@ -1,4 +1,4 @@
-"""What bundles are made from, and why an account's bundle is still needed: a tag, the scoring daemon, or a bundle made from it.
+"""What bundles depend on, and why an account's bundle is still needed: a tag, the scoring daemon, or a bundle that depends on it.
 
 The evidence is what the server shows, not one competition's profile: an account may take part in several
 competitions, and create bundles by hand.
@@ -63,7 +63,7 @@ class Usage:
         return {uuid: bundle.uuid for bundle in found if (uuid := evaluated_submission(bundle.description))}
 
     def made_by_others(self, uuid: str) -> tuple[Bundle, ...]:
-        """List bundles that other accounts made from a bundle, readable or not, as the daemon does in an evaluation."""
+        """List bundles that other accounts created from a bundle, readable or not, as the daemon does in an evaluation."""
         _, descendants = self._family(uuid)
         return tuple(bundle for bundle in descendants if bundle.owner != self._account)
 
@@ -95,12 +95,12 @@ class Usage:
         if uuid in self.evaluations:
             yield f"it was evaluated ({self.evaluations[uuid]})"
         if user := next((other for other in descendants if other.uuid not in removing), None):
-            yield f"{_called(user)} was made from it"
+            yield f"{_called(user)} depends on it"
         if worksheets is not None and (others := sorted(set(bundle.worksheets) - worksheets)):
             yield f"it is also on the worksheet {others[0]}"
         failed = bundle.final and bundle.failure is not None
         if bundle.type == "make" and not failed and (user := self._evaluating(bundle)):
-            yield f"it may be under evaluation: {_called(user)} was made from what it was made from"
+            yield f"it may be under evaluation: {_called(user)} depends on the same bundles"
 
     def _evaluating(self, submission: Bundle) -> Bundle | None:
         """Find signs of an evaluation in progress: the daemon starts from a submission's dependencies, and hides its runs."""

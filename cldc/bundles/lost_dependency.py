@@ -61,7 +61,7 @@ def _tail(rest: Rest, uuid: str, name: str) -> str:
 
 
 def _holds(rest: Rest, dependency: Dependency, path: str) -> bool:
-    """Whether the bundle behind a dependency has the file that the run looked for at ``path``."""
+    """Check whether the bundle behind a dependency has the file that the run looked for at ``path``."""
     parts = PurePosixPath(path).parts
     if ".." in parts:
         return False

@@ -72,9 +72,9 @@ def find_upload(account: ServerAccount, bundles: Iterable[Bundle], dataset_hash:
 
 
 def _arrived(account: ServerAccount, bundle: Bundle) -> bool:
-    """Whether an earlier upload is good; remove a broken one unless another machine may still be sending it.
+    """Check whether an earlier upload is good; remove a broken one unless another machine may still be sending it.
 
-    A lock prevents two processes of this machine from making one submission, so its broken uploads are abandoned. One that
+    A lock prevents two processes of this machine from doing one submission, so its broken uploads are abandoned. One that
     another machine began may still be arriving; then each has its own upload, and both use the older one.
     """
     if not bundle.final and bundle.description.endswith(machine_id(account.home)):

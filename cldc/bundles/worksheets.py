@@ -129,7 +129,7 @@ def remaining_item(worksheet: Worksheet, competition: Competition, removing: Set
 
 
 def is_own_run(bundle: Bundle, account: str) -> bool:
-    """Whether cldc started the run for the account."""
+    """Check whether cldc started the run for the account."""
     return (
         bundle.type == "run"
         and bundle.owner == account
@@ -138,7 +138,7 @@ def is_own_run(bundle: Bundle, account: str) -> bool:
 
 
 def is_run_of(run: Bundle, competition: Competition) -> bool:
-    """Whether a run depends on the competition's own script and label book."""
+    """Check whether a run depends on the competition's own script and label book."""
     organisers = {competition.bundles.script.uuid, competition.bundles.label_book.uuid}
     return organisers <= {dependency.parent for dependency in run.dependencies}
 
@@ -146,7 +146,7 @@ def is_run_of(run: Bundle, competition: Competition) -> bool:
 def _is_named_for(
     account: ServerAccount, worksheet: Worksheet, submissions: Iterable[KnownSubmission]
 ) -> bool | None:
-    """Whether a worksheet's name refers to a submission to the competition, whose tag is part of the submission's id.
+    """Check whether a worksheet's name refers to a submission to the competition, whose tag is part of the submission's id.
 
     None if neither the ledger nor the worksheet identifies that submission.
     """

@@ -26,7 +26,7 @@ class Cl(ClSession):
     """CodaLab's commands as one account; raises what `ClSession.command` raises, and UsageError for what CodaLab would garble."""
 
     def new_worksheet(self, name: str, title: str = "", tags: Iterable[str] = ()) -> str:
-        """Make a public-read worksheet and return its uuid.
+        """Create a public-read worksheet and return its uuid.
 
         Raises:
             AlreadyExists: Someone on this server has one of that name.
@@ -95,7 +95,7 @@ class Cl(ClSession):
         self.command("add", "bundle", *map(check_uuid, bundles), f"--dest-worksheet={check_uuid(worksheet)}")
 
     def detach(self, worksheet: str, *bundles: str) -> None:
-        """Take bundles off a worksheet without removing them."""
+        """Unlink bundles from a worksheet without removing them."""
         self.command("detach", *map(check_uuid, bundles), f"--worksheet-spec={check_uuid(worksheet)}")
 
     def run(
@@ -125,7 +125,7 @@ class Cl(ClSession):
         return _uuid(self.command("run", *options, *targets, command))
 
     def make(self, worksheet: str, parent: str, path: str, *, name: str, description: str = "") -> str:
-        """Make a bundle from a file or folder of another and return its uuid without waiting for it.
+        """Create a bundle from a file or folder of another and return its uuid without waiting for it.
 
         CodaLab reports success whatever happens: wait for the bundle and check it. The server waits for a parent that
         is still running.

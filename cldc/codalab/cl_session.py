@@ -100,7 +100,7 @@ class ClSession:
         *,
         observer: Observer = SILENT,
     ) -> None:
-        """Nothing is started yet.
+        """Start nothing yet.
 
         ``python`` returns the interpreter of the codalab environment, which it creates if necessary. The credentials are
         passed on in the environment only.

@@ -29,7 +29,7 @@ class CodaLab:
         python: Callable[[], Path],
         observer: Observer = SILENT,
     ) -> None:
-        """Nothing is asked of the server yet; ``python`` is called when `cl` is first needed, as in `ClSession`."""
+        """Send nothing yet; ``python`` is called when `cl` is first needed, as in `ClSession`."""
         self.rest = Rest(server, credentials, observer=observer)
         self.cl = Cl(python, server, credentials, observer=observer)
 
@@ -41,7 +41,7 @@ class CodaLab:
         self.rest.__exit__()
 
     def untag(self, uuid: str, tag: str) -> Bundle:
-        """Take one tag off a bundle if it has it, and return the changed bundle."""
+        """Remove one tag of a bundle if it has it, and return the changed bundle."""
         bundle = self.rest.bundle(uuid)
         if tag not in bundle.tags:
             return bundle

@@ -122,7 +122,7 @@ class Token(msgspec.Struct):
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it will be valid for some minutes more."""
+        """Check whether it will stay valid for some minutes."""
         age = max(time.monotonic() - self.received[0], time.time() - self.received[1])
         return age < self.expires_in - _RENEW_SECONDS
 
@@ -142,7 +142,7 @@ class Connection:
         observer: Observer = SILENT,
         limits: Limits | None = None,
     ) -> None:
-        """Nothing is asked of the server yet; ``root`` comes before the path of each request.
+        """Send nothing yet; ``root`` comes before the path of each request.
 
         Raises:
             ConfigurationError: The address, or a proxy or certificates that the environment names, can't be used.
@@ -161,7 +161,7 @@ class Connection:
         return self.send(request, lambda answer: self.decode(answer, shape))
 
     def send(self, request: Request, reader: Callable[[Response], T]) -> T:
-        """Send a request, and return what ``reader`` makes of its answer.
+        """Send a request, and return its answer as ``reader`` reads it.
 
         ``reader`` runs again from the start if the answer breaks off and the request is repeatable.
         """
@@ -210,7 +210,7 @@ class Connection:
             raise self._unauthorized(str(refused)) from None
 
     def reauthenticate(self) -> bool:
-        """Sign in again if the server has forgotten the account's token; whether it had.
+        """Sign in again if the server has forgotten the account's token, and return whether it had.
 
         The server then silently treats us as anonymous: it shows less, or says that nothing is there.
         """
@@ -224,7 +224,7 @@ class Connection:
         return failures.refusal("the request", reason, status=401, server=self.server)
 
     def _bearer(self) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
-        """What adds the account's token to a request, or nothing for everyone.
+        """Return a function that adds the account's token to a request, if there is an account.
 
         A callable in any case: without one, `requests` would look for a password in ~/.netrc.
 
@@ -253,7 +253,7 @@ class Connection:
                 reason, status = "Invalid username or password.", 401
             raise failures.refusal(what, reason, status=status, server=self.server)
         if status == 404:
-            raise failures.not_codalab(self.server, "it has no place to sign in")
+            raise failures.not_codalab(self.server, "it has no sign-in endpoint")
         return self.decode(self._checked(answer, what), Token, where="the token")
 
     # --- retries
@@ -306,7 +306,7 @@ class Connection:
             return reader(answer)
 
     def _checked(self, answer: Response, what: str) -> Response:
-        """The answer if the request, for ``what``, succeeded.
+        """Return the answer if the request, for ``what``, succeeded.
 
         Raises:
             Unauthorized: The server does not know the token, or asks to sign in.

@@ -47,7 +47,7 @@ def save(answer: Response, target: Path, *, limit_bytes: int) -> Path:
 
 
 def _write(answer: Response, path: Path, limit_bytes: int) -> None:
-    """Only the disk's own errors are storage errors; the network's, raised while reading, are not."""
+    """Write the answer; only the disk's errors are storage errors, not the network's while reading."""
     done = 0
     with files.storage_errors(path):
         file = path.open("wb")

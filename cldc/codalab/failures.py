@@ -176,7 +176,7 @@ def not_codalab(server: str, reason: str) -> Unreachable:
 
 
 def not_done(what: str) -> ServerFailed:
-    """The error for a change that was acknowledged but not made, as when a proxy answers instead of the server."""
+    """The error for a change that was acknowledged but not applied, as when a proxy answers instead of the server."""
     return ServerFailed(f"The server {what}.", action="Run the command again; it continues where it stopped.")
 
 

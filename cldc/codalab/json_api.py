@@ -298,19 +298,19 @@ class JsonApiDocument(Struct, dict=True):
     def resource(self) -> _Resource:
         """The one primary resource."""
         if len(self.resources) != 1:
-            raise unusable(f"it has {len(self.resources)} resources where one was asked for")
+            raise unusable(f"it has {len(self.resources)} resources where one was expected")
         return self.resources[0]
 
     def user(self) -> User:
-        """The one user."""
+        """The document's only user."""
         return self.resource.read(User, {"id": self.resource.id})
 
     def bundle(self) -> Bundle:
-        """The one bundle."""
+        """The document's only bundle."""
         return self._bundle(self.resource)
 
     def bundles(self) -> list[Bundle]:
-        """All bundles."""
+        """The document's bundles."""
         return [self._bundle(resource) for resource in self.resources]
 
     def _bundle(self, resource: _Resource) -> Bundle:
@@ -319,11 +319,11 @@ class JsonApiDocument(Struct, dict=True):
         return resource.read(Bundle, {**metadata, **self._shared(resource), "worksheets": worksheets})
 
     def worksheet(self) -> Worksheet:
-        """The one worksheet."""
+        """The document's only worksheet."""
         return self._worksheet(self.resource)
 
     def worksheets(self) -> list[Worksheet]:
-        """All worksheets."""
+        """The document's worksheets."""
         return [self._worksheet(resource) for resource in self.resources]
 
     def _worksheet(self, resource: _Resource) -> Worksheet:
@@ -335,7 +335,7 @@ class JsonApiDocument(Struct, dict=True):
         return resource.read(Worksheet, {**self._shared(resource), **found})
 
     def _shared(self, resource: _Resource) -> dict[str, Any]:
-        """What bundles and worksheets have in common."""
+        """Read what bundles and worksheets have in common."""
         owner = next(iter(self._related(resource, "owner")), None)
         return {
             "uuid": resource.id,
@@ -345,7 +345,7 @@ class JsonApiDocument(Struct, dict=True):
         }
 
     def _public_permission(self, resource: _Resource) -> int | None:
-        """What the public group may do; None if the permissions are not in the document."""
+        """Read what the public group may do; None if the permissions are not in the document."""
         relation = resource.relationships.get("group_permissions")
         if relation is None or relation.data is None:
             return None

@@ -80,7 +80,7 @@ class Rest:
         observer: Observer = SILENT,
         limits: Limits | None = None,
     ) -> None:
-        """As `Connection`."""
+        """Take the arguments of `Connection`."""
         self._observer = observer
         self._connection = Connection(server, credentials, observer=observer, limits=limits)
         self.server = self._connection.server
@@ -104,7 +104,7 @@ class Rest:
         return self._document("/user").user()
 
     def has_account(self, name: str) -> bool:
-        """Whether an account with that name exists on the server."""
+        """Check whether an account with that name exists on the server."""
         try:
             self._document(f"/users/{urllib.parse.quote(name, safe='')}")
         except NotFound:
@@ -112,7 +112,7 @@ class Rest:
         return True
 
     def health(self) -> Health:
-        """Make a request that anyone may make, and report how the server answers."""
+        """Send a request that needs no account, and report how the server answers."""
         started = time.monotonic()
 
         def health(answer: Response) -> Health:
@@ -145,7 +145,7 @@ class Rest:
         return found
 
     def _bundles(self, uuids: list[str], *, worksheets: bool) -> dict[str, Bundle]:
-        """As `bundles`, in one request. If one bundle is missing, CodaLab returns none; then each half is requested alone."""
+        """Read the `bundles` in one request. If one is missing, CodaLab returns none; then request each half alone."""
         include = _INCLUDE + (",host_worksheets" if worksheets else "")
         params = [*(("specs", uuid) for uuid in uuids), ("include", include)]
         try:
@@ -320,7 +320,7 @@ class Rest:
         return self._connection.json(request, json_api.ContentsInfo).data
 
     def has(self, uuid: str, path: str) -> bool:
-        """Whether a bundle has something at ``path``."""
+        """Check whether a bundle has something at ``path``."""
         try:
             self.info(uuid, path)
         except NotFound:
@@ -435,7 +435,7 @@ class Rest:
         self._change("DELETE", "/bundles", {"type": "bundles", "id": check_uuid(bundle)}, [("force", 1)])
 
     def clear_tags(self, bundle: str) -> None:
-        """Take every tag off a bundle."""
+        """Remove every tag of a bundle."""
         change = {"type": "bundles", "id": check_uuid(bundle), "attributes": {"metadata": {"tags": []}}}
         self._change("PATCH", "/bundles", change, is_repeatable=True)
 

@@ -1,4 +1,4 @@
-"""What `requests` needs for requests within a budget, and the network's failures as designed errors."""
+"""A `requests` session with time and size limits, and its errors as cldc's own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BoundedSession(requests.Session):
     """The connections to one server, through the proxy and with the certificates that the environment names."""
 
     def __init__(self, server: str) -> None:
-        """Nothing is asked of the server yet.
+        """Send nothing yet.
 
         Raises:
             ConfigurationError: The environment names a proxy or certificates that can't be used.
@@ -51,7 +51,7 @@ class BoundedSession(requests.Session):
 
 
 class _BoundedAdapter(HTTPAdapter):
-    """Makes connections whose answers are limited by the current budget."""
+    """Opens connections whose answers are limited by the current budget."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
@@ -74,7 +74,7 @@ class CountedFile:
         return self._size
 
     def read(self, size: int = -1) -> bytes:
-        """Read on, as of any file."""
+        """Read the next bytes, like any file."""
         part = self._file.read(size)
         budget = bounded_http.current()
         budget.moved(len(part))

@@ -12,7 +12,7 @@ from cldc.errors import CldcError, CodaLabError, NotFinished, QuotaExceeded, Run
 from cldc.progress import SILENT, Observer
 
 _SHORTEST_SECONDS, _LONGEST_SECONDS, _GROWTH = 0.1, 10.0, 1.4
-# A restarting server is back by then, and the run continues meanwhile.
+# A restarting server is back by then, and the run continues without it.
 PATIENCE_SECONDS = 600.0
 _LOG_LINES = 20
 _TIME_LIMIT = "Time limit exceeded"
@@ -36,7 +36,7 @@ def wait_for(
 
     Raises:
         NotFinished: The time limit is reached.
-        NotFound: It was removed meanwhile.
+        NotFound: It was removed while waiting.
         Unreachable: The server did not answer for `PATIENCE_SECONDS`.
     """
     started = last_seen = time.monotonic()
@@ -113,7 +113,7 @@ def failure_of(rest: Rest, bundle: Bundle, *, action: str) -> CldcError:
 
 
 def log_tail(rest: Rest, uuid: str) -> str:
-    """The last lines of a run's stderr, or else of its stdout; empty if neither can be read."""
+    """Read the last lines of a run's stderr, or if it has none, of its stdout; empty if neither can be read."""
     for name in ("stderr", "stdout"):
         try:
             text = rest.file(uuid, name, tail=_LOG_LINES).decode("utf-8", "replace").strip()

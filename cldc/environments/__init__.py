@@ -1,6 +1,6 @@
 """The isolated environments of `codalab`, `tensorflow` and `analysis`: created on first use with uv, verified, reused.
 
-    recipe (what is wanted) -> interpreter (found on this machine, else fetched) -> environment (made, checked, marked)
+    recipe (what is wanted) -> interpreter (found on this machine, else fetched) -> environment (created, checked, marked)
 
 No single environment can hold cldc, CodaLab 1.7.5 and a TensorFlow of the competition's time: each needs another
 Python and other versions of the same libraries. Requirements are locked with hashes in ``templates/environments``.

@@ -143,7 +143,7 @@ def tensorflow_recipes(choices: Sequence[TensorFlowChoice]) -> list[Recipe]:
 def _ensure(recipes: Sequence[Recipe], home: Path, observer: Observer) -> Environment:
     passed_over: list[str] = []
     # Any Python will do for CodaLab, so one is downloaded only if none is found. Nor is one downloaded if a fallback is
-    # ready, which was made because the download failed before.
+    # ready, which was created because the download failed before.
     can_fetch = recipes[0].kind == "tensorflow" and not _first_ready(recipes, home)
     for recipe in recipes:
         if environment := making.ready(recipe, home):
@@ -179,7 +179,7 @@ def _note_choice(environment: Environment, passed_over: Sequence[str], observer:
 
 
 def unsupported(recipe: Recipe) -> str | None:
-    """Why a recipe can't work on this kind of machine; None if it can.
+    """Explain why a recipe can't work on this kind of machine; None if it can.
 
     TensorFlow has wheels for Linux on Arm from 2.10, for Apple silicon from 2.13, for macOS on Intel up to 2.16.
     """

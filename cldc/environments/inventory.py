@@ -19,10 +19,10 @@ class Diagnosis:
     """The state of a wanted environment.
 
     Attributes:
-        recipe: What it is made from.
+        recipe: What it is created from.
         used: Whether this is the one that cldc uses on this machine; at most one of each kind is.
         environment: The ready environment, if there is one.
-        interpreter: The Python that it was, or would be, made with.
+        interpreter: The Python that it was, or would be, created with.
         problem: Why it can't be created or does not work; None if there is no problem.
     """
 
@@ -84,7 +84,7 @@ def list_environments(home: Path) -> list[Environment]:
 
 
 def remove_environment(home: Path, name: str) -> list[Path]:
-    """Remove every environment whose id, name or kind is ``name``, even if half-made; return their folders.
+    """Remove every environment whose id, name or kind is ``name``, even if incomplete; return their folders.
 
     Raises:
         UsageError: No environment has that name.

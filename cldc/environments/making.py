@@ -65,7 +65,7 @@ def make(recipe: Recipe, interpreter: Interpreter, home: Path, observer: Observe
         observer=observer,
         timeout_seconds=_INSTALL_SECONDS,
     ):
-        if environment := read_marker(folder, recipe):  # the other process has just made it
+        if environment := read_marker(folder, recipe):  # the other process has just created it
             return environment
         remove_tree(folder)  # what a broken attempt left
         try:

@@ -1,4 +1,4 @@
-"""Recipes of environments, ready environments, and the marker that makes one ready."""
+"""Recipes of environments, ready environments, and the marker of a ready one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FORM = 1
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What an environment is made from.
+    """What an environment is created from.
 
     Attributes:
         kind: What it is for.
@@ -45,7 +45,7 @@ class Recipe:
 
     @property
     def id(self) -> str:
-        """The name and a hash of all that the environment is made from."""
+        """The name and a hash of all that the environment is created from."""
         made_from = (str(_FORM), self.python, self.requirements.read_text(), build_requirements().read_text())
         return f"{self.name}-{hash_bytes(chr(0).join(made_from))[:12]}"
 
@@ -59,7 +59,7 @@ class Environment:
         version, faithful, why: As in its recipe.
         python_version: Its Python's full version.
         interpreter: The Python that it is based on.
-        made: When, as ISO 8601 with a zone.
+        made: When it was created, as ISO 8601 with a zone.
     """
 
     path: Path
@@ -72,7 +72,7 @@ class Environment:
 
     @property
     def id(self) -> str:
-        """Its recipe's id: the same id, the same packages."""
+        """The recipe's id; equal ids mean equal packages."""
         return self.path.name
 
     @property

@@ -174,7 +174,7 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether it is still running."""
         return self._running.popen.poll() is None
 
     @property

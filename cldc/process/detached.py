@@ -82,7 +82,7 @@ def _start_time(pid: int) -> float | None:
 
 
 def alive(daemon: Daemon) -> bool:
-    """Whether this process still runs; another process that reuses its pid does not count."""
+    """Check whether this process still runs; another process that reuses its pid does not count."""
     started = _start_time(daemon.pid)
     return started is not None and abs(started - daemon.started) < _SAME_START_SECONDS
 

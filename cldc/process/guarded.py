@@ -120,7 +120,7 @@ class ProcessGroup:
         """Add a program that has just started.
 
         Raises:
-            Cancelled: The group was ended meanwhile.
+            Cancelled: The group has ended.
         """
         with self._lock:
             self.check()
@@ -174,7 +174,7 @@ class Running:
             raise
 
     def wait(self) -> None:
-        """Wait for its end and set the exit code."""
+        """Wait until it exits, and set the exit code."""
         code = self.popen.wait()
         if self._job is not None:
             self._job.end()  # what the program left running
@@ -194,7 +194,7 @@ class Running:
             self._group.check()
 
     def ask_to_end(self) -> None:
-        """Ask for its end, without waiting."""
+        """Request termination without waiting."""
         if self._link is not None:
             with contextlib.suppress(OSError):
                 self._link.shutdown(socket.SHUT_WR)

@@ -80,7 +80,7 @@ def processes_in_proc() -> dict[int, tuple[int, int]]:
 
 
 def processes_by_ps() -> dict[int, tuple[int, int]]:
-    """As `processes_in_proc`, for any POSIX system."""
+    """List what `processes_in_proc` lists, on any POSIX system."""
     command = ["ps", "-A", "-o", "pid=,ppid=,pgid=,state="]
     output, end = os.pipe()
     # Not with `subprocess`: every program that cldc starts would wait for its import.

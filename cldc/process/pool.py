@@ -30,7 +30,7 @@ def map_in_processes(
     done = 0
     # "spawn", because "fork" copies the locks of running threads and does not exist on Windows.
     context = multiprocessing.get_context("spawn")
-    with _settings_for_children():  # making a pool starts a process as well
+    with _settings_for_children():  # creating a pool starts a process as well
         pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
     try:
         with _settings_for_children():
@@ -75,7 +75,7 @@ def _settings_for_children() -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """Runs first in each process: a process that waits for work does not notice the end of its parent by itself."""
+    """End this worker with its parent, which it does not notice while it waits for work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -56,7 +56,7 @@ class WindowsJob:
             self._handle, _EXTENDED_LIMIT_INFORMATION, ctypes.byref(limits), ctypes.sizeof(limits)
         )
         if not done:
-            raise self._failed("make a job")
+            raise self._failed("create a job")
 
     def take(self, process: int) -> None:
         """Put a process into the job, by its handle, with everything that it starts from now on.

@@ -130,9 +130,9 @@ def clean_up(remote: Remote, job: Job) -> None:
     job.worksheet = worksheet
     try:
         if reason := _remove_bundles(remote, job):
-            remote.observer.note(f"What the preflight of {job.name} made stays on the server: {reason}.")
+            remote.observer.note(f"What the preflight of {job.name} created stays on the server: {reason}.")
     except CodaLabError as error:
-        remote.observer.note(f"What the preflight of {job.name} made stays on the server: {error.message}")
+        remote.observer.note(f"What the preflight of {job.name} created stays on the server: {error.message}")
 
 
 def _remove_bundles(remote: Remote, job: Job) -> str:

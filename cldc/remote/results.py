@@ -34,9 +34,7 @@ _ASK = (
     "print(json.dumps(dict(version=t.__version__, build=t.version.GIT_VERSION, python=platform.python_version(), "
     "threads=len(os.sched_getaffinity(0)), devices=[d.device_type for d in t.config.list_physical_devices()])))"
 )
-_NOT_ASKED = (
-    "it was trained on CodaLab, and no TensorFlow is here to ask its model; a preflight here makes one"
-)
+_NOT_ASKED = "it was trained on CodaLab, and this machine has no TensorFlow to run its model; a preflight here creates one"
 
 
 def remote_fingerprint(server: str, training: Training) -> Fingerprint:
@@ -59,7 +57,7 @@ def finish_run(remote: Remote, job: Job, bundle: Bundle) -> PreflightResult:
     Raises:
         CldcError: CodaLab ended the run, as `failure_of` says.
         PreflightFailed: It has no usable result; its output is kept nevertheless.
-        StorageError: No room.
+        StorageError: The disk is full or not writable.
     """
     _require_ended(remote, bundle)
     training, competition, home = job.training, remote.competition, remote.home
@@ -142,7 +140,7 @@ def _predictions(remote: Remote, training: Training, folder: Path, output: Scrip
             for weights in weight_files(folder, training.competition):
                 shutil.copyfile(weights, root / weights.name)
             return predict_images(training, output, workspace, remote.observer)
-    except InvalidDataset as error:  # the folder was changed meanwhile, which does not affect the result
+    except InvalidDataset as error:  # the folder was changed since, which does not affect the result
         return list_images(training, error.message.rstrip("."))
 
 

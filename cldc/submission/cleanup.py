@@ -3,7 +3,7 @@
 Leaderboards depend on the ancestors of submissions, and an account may take part in several competitions
 and create bundles by hand. So `find_orphans` lists only what cldc created for this competition, without what anything else
 needs (see `dependents`). Both are checked on the server again right before each removal, since other machines and the
-scoring daemon keep working meanwhile. Each removal leaves the rest intact, so it can be interrupted at any point.
+scoring daemon keep working during the removal. Each removal leaves the rest intact, so it can be interrupted at any point.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class _Finder:
             why = self._why(bundle, has_submission)
             if not why and not has_submission and self.unfinished:
                 preflight = worksheet.name.startswith(preflight_prefix(self.contestant.account))
-                why = "a preflight was made with it" if preflight else "its submission does not carry the tag"
+                why = "a preflight used it" if preflight else "its submission does not carry the tag"
             if why:
                 running = bundle.type == "run" and bundle.state in _RUNNING
                 yield Orphan("bundle", bundle.uuid, bundle.name, why, bundle.type, bundle.state, running)
@@ -149,7 +149,7 @@ class _Finder:
             yield Orphan("worksheet", worksheet.uuid, worksheet.name, why)
 
     def _is_ours(self, bundle: Bundle, on_worksheet: Mapping[str, Bundle], worksheet: Worksheet) -> bool:
-        """Whether cldc created a bundle for this competition; bundles that a user added belong to the user."""
+        """Check whether cldc created a bundle for this competition; bundles that a user added belong to the user."""
         account = self.contestant.account
 
         def is_run(run: Bundle | None) -> bool:
@@ -172,7 +172,7 @@ class _Finder:
         if bundle.final and bundle.failure is not None:
             return f"it is {bundle.state}"
         if has_submission:
-            return "the submission was made without it"
+            return "the submission does not depend on it"
         old = bundle.created is not None and self.now - bundle.created > _ABANDONED
         if (
             bundle.type == "dataset"

@@ -31,7 +31,7 @@ def sync_ledger(contestant: Contestant, tagged: Iterable[Bundle]) -> tuple[Recor
 
 
 def rebuild_ledger(contestant: Contestant) -> tuple[Record, ...]:
-    """As `sync_ledger`, and add unfinished submissions; `cldc submit` finds their progress on the server."""
+    """Do `sync_ledger`, and add unfinished submissions too; `cldc submit` finds their progress on the server."""
     added = list(sync_ledger(contestant, contestant.tagged_bundles()))
     submissions = contestant.ledger.submissions()
     known = {submission.record.id for submission in submissions}

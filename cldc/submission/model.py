@@ -18,7 +18,7 @@ from cldc.validation import ValidationReport
 
 # The steps of a submission in order, by their names in the ledger, with their progress messages.
 STEPS = {
-    "worksheet": "Making a worksheet",
+    "worksheet": "Creating the worksheet",
     "upload": "Preparing the upload",
     "link": "Adding the organisers' bundles",
     "run": "Starting the run",
@@ -89,7 +89,7 @@ class SubmissionCheck:
     error: CldcError | None = field(default=None, repr=False)
 
     def agreed(self) -> SubmissionCheck:
-        """The check after the user has agreed to what needs consent."""
+        """Return the check after the user has agreed to what needs consent."""
         if not isinstance(self.error, NeedsConsent):
             return self
         return SubmissionCheck(self.subject, self.error.agreed)
@@ -172,11 +172,11 @@ class Plan:
             raise refusal
 
     def agreed(self) -> Plan:
-        """The plan after the user has agreed to everything that needs consent."""
+        """Return the plan after the user has agreed to everything that needs consent."""
         return replace(self, checks=tuple(check.agreed() for check in self.checks))
 
     def with_preflight(self, preflight: PreflightResult) -> Plan:
-        """The plan after the dataset's preflight."""
+        """Return the plan after the dataset's preflight."""
         record, found = replace(self.record, preflight=preflight.fingerprint.id), preflight_check(preflight)
         checks = tuple(found if check.subject == found.subject else check for check in self.checks)
         return replace(self, record=record, checks=checks)

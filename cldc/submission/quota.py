@@ -68,7 +68,7 @@ def spent_on_server(tagged: Iterable[Bundle]) -> Iterator[Spent]:
 
 
 def has_lost_tag(bundle: Bundle | None, tag: str) -> bool:
-    """Whether a bundle exists without its earlier tag: withdrawn on another machine or by a killed call."""
+    """Check whether a bundle has lost its tag: withdrawn on another machine or by a killed call."""
     return bundle is not None and tag not in bundle.tags
 
 
@@ -145,7 +145,7 @@ def record_withdrawal(
     why = _why_evaluated(contestant, submission, board) or _why_unknown(tag, board, now)
     spent = bool(why)
     if board is not None and not spent:
-        why = f"the board of {_time(board.updated)} is newer than its tag and does not have it, and nothing was made from it"
+        why = f"the board of {_time(board.updated)} is newer than its tag and does not have it, and nothing was created from it"
     withdrawal = Withdrawal(submission.uuid(TAG), spent, why, now)
     contestant.ledger.record(submission.record.id, withdrawal.step())
     return withdrawal
@@ -179,12 +179,12 @@ def _why_evaluated(contestant: Contestant, submission: KnownSubmission, board: L
                 return "its dataset is no longer on the server, so cldc can't tell whether it was evaluated"
             continue
         if others:
-            return f"another account made the bundle {others[0].uuid} from it, as the organisers' daemon does to evaluate a submission"
+            return f"another account created the bundle {others[0].uuid} from it, as the organisers' daemon does to evaluate a submission"
     return ""
 
 
 def _is_on_board(board: Leaderboard, uuid: str, record: Record) -> bool:
-    """Whether a board has a submission, even if the board lost its bundle because it was removed."""
+    """Check whether a board has a submission, even if the board lost its bundle because it was removed."""
     lost = f"{record.account}-{record.name}-results"
     return any(
         row.submission == uuid or (not row.submission and row.evaluation == lost) for row in board.rows

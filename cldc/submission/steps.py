@@ -53,7 +53,7 @@ from cldc.submission.plan import check_open, check_same_dataset
 from cldc.submission.quota import current_quota, read_quota, spent_by_ledger, spent_on_server
 from cldc.submission.verify import check_predictions, require_description, verify
 
-# Predictions are created again if another submission is tagged meanwhile, a run if a worker loses a dependency.
+# Predictions are created again if another submission is tagged first, a run if a worker loses a dependency.
 _MOST_ROUNDS = 4
 # Seconds between progress updates of a training.
 _POLL_SECONDS = 5.0
@@ -175,7 +175,7 @@ def _keep_spent(context: SubmissionContext, known: KnownSubmission) -> None:
 
 
 def _is_hidden(context: SubmissionContext, uuid: str) -> bool:
-    """Whether a tagged bundle was made private since; it then counts against the quota without being scored.
+    """Check whether a tagged bundle was made private since; it then counts against the quota without being scored.
 
     Raises:
         SubmissionRefused: It was removed; `withdraw` decides whether it still counts.
@@ -369,9 +369,9 @@ def _why_outdated(context: SubmissionContext, bundle: Bundle, tagged: Iterable[B
     if newest is not None and creation_key(bundle)[0] <= creation_key(newest)[0]:
         while context.clock().timestamp() < creation_key(newest)[0] + 1:
             time.sleep(0.2)  # so that the next one is created in a later second
-        return f"{newest.name} was made after it and tagged before it"
+        return f"{newest.name} was created after it and tagged before it"
     if bundle.created is not None and context.clock() - bundle.created > _FRESH:
-        return "it was made too long ago"
+        return "it was created too long ago"
     return None
 
 
@@ -414,7 +414,7 @@ def set_tag(
 ) -> PredictionsBundle:
     """Set the tag if a submission is left, and keep it on one bundle of this submission only.
 
-    A lock serialises the processes of one machine; `_tag_within_quota` meets those of other machines.
+    A lock serialises the processes of one machine; `_tag_within_quota` handles those of other machines.
     """
     tag = context.competition.submission.tag
     with context.tag_lock():
@@ -429,7 +429,7 @@ def set_tag(
         for other in others:
             context.codalab.untag(other.uuid, tag)
         if tag not in context.anonymous.bundle(kept.uuid).tags:
-            # It may have become private meanwhile: the next try makes it public again.
+            # It may have become private since: the next try makes it public again.
             context.forget(*PUBLISHED)
             raise not_done(f"accepted the tag {tag} for {kept.uuid} but does not show it")
     return PredictionsBundle(kept.uuid)
@@ -492,7 +492,7 @@ def _require_allowed(context: SubmissionContext, bundle: Bundle) -> None:
     foreseen = {*plan.supersedes, *plan.scored}
     if unforeseen := [other for other in competing if other.uuid not in foreseen]:
         raise SubmissionRefused(
-            f"Meanwhile {unforeseen[0].name} ({unforeseen[0].uuid}) was tagged, and would be replaced.",
+            f"{unforeseen[0].name} ({unforeseen[0].uuid}) was tagged since, and would be replaced.",
             action="Run the command again: it says what would be replaced, and --supersede agrees to that.",
         )
     sync_ledger(context, tagged)  # another machine may have submitted this dataset meanwhile
@@ -503,7 +503,7 @@ def _require_allowed(context: SubmissionContext, bundle: Bundle) -> None:
 
 
 def _is_within_quota(context: SubmissionContext, uuid: str) -> bool:
-    """Whether all current tags, with ours counted as of now, are within the quota."""
+    """Check whether all current tags, with ours counted as of now, are within the quota."""
     now, rule = context.clock(), context.competition.quota
     mine = quotas.Spent(uuid, context.record.name, now, "ledger")
     known = [*spent_by_ledger(context.submissions), mine]

@@ -64,7 +64,7 @@ def _read_lineage(context: SubmissionContext, predictions: PredictionsBundle) ->
             return context.anonymous.bundle(uuid)
         except CodaLabError as error:
             raise CodaLabError(
-                f"Not everyone can read {uuid}, which the submission is made from: {error.message}",
+                f"Not everyone can read {uuid}, which the submission depends on: {error.message}",
                 action=_AGAIN,
             ) from error
 
@@ -73,14 +73,14 @@ def _read_lineage(context: SubmissionContext, predictions: PredictionsBundle) ->
         found[bundle.uuid] = bundle
         if len(found) > _MOST_ANCESTORS:
             raise SubmissionRefused(
-                f"The submission is made from more than {_MOST_ANCESTORS} bundles.",
-                action="Make it as the guide says.",
+                f"The submission depends on more than {_MOST_ANCESTORS} bundles.",
+                action="Create it as the guide says.",
             )
     organisers = context.competition.bundles
     for what, reference in (("script", organisers.script), ("label book", organisers.label_book)):
         if organisers_uuid(reference) not in found:
             raise SubmissionRefused(
-                f"The predictions are not made from the organisers' own {what} ({reference.uuid}).",
+                f"The predictions do not depend on the organisers' own {what} ({reference.uuid}).",
                 action="Give the submission another --name, so that everything is created again; no quota was spent.",
             )
     return found

@@ -106,7 +106,7 @@ def test_a_program_and_its_children_end_with_the_job_they_are_in() -> None:
     assert bytes(limits._obj)[16:20] == (0x2000).to_bytes(4, "little")
     assert kernel.calls[2][1][1].value == 0x77
     refusing = Kernel("SetInformationJobObject")
-    with pytest.raises(OSError, match="make a job"):
+    with pytest.raises(OSError, match="create a job"):
         WindowsJob(refusing)
     assert refusing.calls[-1][0] == "CloseHandle"
 
