@@ -68,7 +68,7 @@ def storage_error(error: OSError, path: Path | None = None) -> StorageError:
 
 
 def _relocation_hint(name: Path | str) -> str:
-    """A hint at the variable that would move ``name`` to another disk, if there is one."""
+    """Hint at the variable that would move ``name`` to another disk, if there is one."""
     places = ((HOME_VARIABLE, _chosen_data_folder), ("TMPDIR", system_temporary_folder))
     with contextlib.suppress(StorageError, OSError):
         for variable, place in places:
@@ -87,7 +87,7 @@ def storage_errors(path: Path | None = None) -> Iterator[None]:
 
 
 def data_folder(observer: Observer = SILENT) -> Path:
-    """cldc's data folder, created if missing and readable by its owner only.
+    """Return cldc's data folder, created if missing and readable by its owner only.
 
     The observer is notified if other users can read it and cldc can't change that.
 
@@ -250,7 +250,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def hash_file(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in lower-case hexadecimal.
+    """Return the SHA-256 of a file's bytes, in lower-case hexadecimal.
 
     Raises:
         StorageError: It can't be read.
@@ -260,7 +260,7 @@ def hash_file(path: Path) -> str:
 
 
 def hash_bytes(content: bytes | str) -> str:
-    """The SHA-256 of bytes (or of a text's UTF-8), in lower-case hexadecimal."""
+    """Return the SHA-256 of bytes (or of a text's UTF-8), in lower-case hexadecimal."""
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
@@ -307,7 +307,7 @@ def lock(
 
 @contextlib.contextmanager
 def temporary_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
-    """A private temporary folder with a resolved path, removed when the block ends.
+    """Create a private temporary folder with a resolved path, removed when the block ends.
 
     It is created in ``parent``, or in the system's temporary folder. `sweep` with the same ``parent`` and ``prefix`` removes what
     a killed process left.
@@ -367,7 +367,7 @@ def _file_lock(path: Path, **options: Any) -> filelock.BaseFileLock:
 
 
 def system_temporary_folder() -> Path:
-    """The system's folder for temporary files.
+    """Return the system's folder for temporary files.
 
     Raises:
         StorageError: No such folder can be written to.

@@ -37,7 +37,7 @@ class Answers:
     account: str = ""
 
     def to_toml(self) -> str:
-        """The project file, with a comment on each setting."""
+        """Format the project file, with a comment on each setting."""
         given = {name: value for name, value in asdict(self).items() if value}
         lines = [(tomli_w.dumps({name: value}).strip(), _COMMENTS[name]) for name, value in given.items()]
         width = max(len(line) for line, _ in lines)
@@ -45,7 +45,7 @@ class Answers:
 
 
 def find_dataset(folder: Path, splits: Iterable[str]) -> str | None:
-    """The first folder in ``folder`` that has one of a competition's splits."""
+    """Find the first folder in ``folder`` that has one of a competition's splits."""
     for candidate in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
         if any((candidate / split).is_dir() for split in splits):
             return candidate.name

@@ -133,7 +133,7 @@ class Settings:
     ignored: tuple[tuple[Path, str], ...] = ()
 
     def __getitem__(self, name: str) -> str | None:
-        """The value of a setting.
+        """Return the value of a setting.
 
         Raises:
             NotApproved: It needs an approval, and no prompt is possible.
@@ -143,7 +143,7 @@ class Settings:
         return self.values[name].value
 
     def offered(self, name: str) -> str | None:
-        """The value of an optional setting; None if it needs an approval."""
+        """Return the value of an optional setting; None if it needs an approval."""
         return None if self.withheld(name) else self.values[name].value
 
     def withheld(self, name: str) -> bool:

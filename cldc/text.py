@@ -72,6 +72,6 @@ def size(count: float) -> str:
 
 
 def first_few(items: Sequence[str], limit: int = 3) -> str:
-    """The first few of ``items`` in one line, and how many more there are."""
+    """List the first few of ``items`` in one line, and how many more there are."""
     few = ", ".join(items[:limit])
     return f"{few} and {len(items) - limit:,} more" if len(items) > limit else few

@@ -129,7 +129,7 @@ class Approvals:
         return True
 
     def all(self) -> tuple[Approval, ...]:
-        """Every approval, by path."""
+        """List every approval, by path."""
         found = (_read(record) for record in self._folder.glob("*.json"))
         return tuple(sorted((a for a in found if a is not None), key=lambda approval: approval.path))
 
@@ -138,7 +138,7 @@ class Approvals:
 
 
 def _identity(path: Path) -> Path:
-    """Canonical path of a file, whichever way its folder is reached."""
+    """Return the canonical path of a file, whichever way its folder is reached."""
     return Path(os.path.realpath(path.parent), path.name)
 
 
@@ -153,7 +153,7 @@ def _read(record: Path) -> Approval | None:
 
 
 def foreign_owner(path: Path) -> str | None:
-    """The owner of a file or of the link to it, other than this user and root; None if there is none.
+    """Find the owner of a file or of the link to it, other than this user and root; None if there is none.
 
     As git's ``safe.directory``: with sudo, the calling user counts as this one. Windows reports no owner this way, so only
     approvals protect there.

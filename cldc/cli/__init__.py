@@ -69,11 +69,11 @@ class LazyGroup(click.Group):
     """A group that knows its commands by name and imports the one that is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of all commands, in the order of the help."""
+        """List the names of all commands, in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, imported now; an error that suggests the nearest one if there is none."""
+        """Import and return the command of that name; without one, raise an error that suggests the nearest."""
         if cmd_name.startswith("-"):
             return None
         if cmd_name not in COMMANDS:
@@ -88,7 +88,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The commands by what people do, without importing any of them."""
+        """Write the commands by section, without importing any of them."""
         for title, commands in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(name, text) for name, (_, text) in commands.items()])

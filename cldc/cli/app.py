@@ -30,7 +30,7 @@ REFUSED = 1
 
 
 def shown_path(path: Path) -> str:
-    """A path as typed from the working folder."""
+    """Shorten a path to what one types from the working folder."""
     with contextlib.suppress(ValueError):
         path = path.absolute().relative_to(working_folder())
     return shlex.quote(path.as_posix())
@@ -46,7 +46,7 @@ class App:
     takes_server: ClassVar[bool] = False
 
     def __init__(self, *, flags: Options, output: Output, ask: bool) -> None:
-        """``ask`` allows questions; without a terminal none is ever asked."""
+        """Allow questions with ``ask``; without a terminal there are none."""
         self._flags = flags
         self._ask = ask
         self.output = output
@@ -137,7 +137,7 @@ class App:
         return Path(setting)
 
     def command_for(self, command: str, folder: Path | None = None) -> str:
-        """The command line that runs ``command`` on a dataset: with its folder, unless that is the project's.
+        """Build the command line that runs ``command`` on a dataset, with its folder unless that is the project's.
 
         Args:
             command: As "cldc submit".

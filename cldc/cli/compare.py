@@ -153,7 +153,7 @@ def _compare_repeatedly(
 
 
 def _report(app: ServerApp, word: str) -> ValidationReport:
-    """The validation of a folder, or of the one that a preflight was trained on.
+    """Validate a folder, or the one that a preflight was trained on.
 
     Raises:
         InvalidDataset: It has errors, or has changed since that preflight.
@@ -204,7 +204,7 @@ def _pictures(app: ServerApp, found: Comparison) -> Mapping[str, tuple[str, str]
 
 
 def _image_path(app: ServerApp, result: PreflightResult, path: str) -> Path:
-    """The file of an image: of a preflight's dataset, or of the downloaded label book."""
+    """Find the file of an image: of a preflight's dataset, or of the downloaded label book."""
     folder, _, rest = path.partition("/")
     if folder == app.competition.bundles.label_book.name:
         return label_books(app.home, app.competition) / result.fingerprint.label_book / rest

@@ -41,7 +41,7 @@ def pages() -> Iterable[tuple[str, str]]:
 
 
 def preflights() -> Iterable[tuple[str, str]]:
-    """Names of datasets that were trained, and ids; the newest first."""
+    """List names of trained datasets, and ids, newest first."""
     results = sorted(all_records(data_folder()), key=lambda result: result.started, reverse=True)
     names = {result.dataset_name: f"trained {result.started[:10]}" for result in reversed(results)}
     return [*names.items(), *((result.id, result.dataset_name) for result in results)]

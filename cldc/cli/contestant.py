@@ -21,7 +21,7 @@ from cldc.validation import ValidationReport
 
 
 def contestant(app: ServerApp, ledger: Ledger) -> Contestant:
-    """The account with this machine's ledger of its submissions.
+    """Return the account with this machine's ledger of its submissions.
 
     Raises:
         Unreachable, CredentialsError: The server can't be read as the account.
@@ -30,7 +30,7 @@ def contestant(app: ServerApp, ledger: Ledger) -> Contestant:
 
 
 def remote_account(app: ServerApp, *, keep: bool, force: bool, environment: Environment | None) -> Remote:
-    """The account that trains on the server; its models predict here, in ``environment``.
+    """Return the account that trains on the server; its models predict here, in ``environment``.
 
     Raises:
         Unreachable, CredentialsError: The server can't be read as the account.
@@ -39,7 +39,7 @@ def remote_account(app: ServerApp, *, keep: bool, force: bool, environment: Envi
 
 
 def _account(app: ServerApp) -> dict[str, Any]:
-    """The fields of a `ServerAccount`."""
+    """Collect the fields of a `ServerAccount`."""
     return {
         "competition": app.competition,
         "codalab": app.codalab,
@@ -61,7 +61,7 @@ def ask_for_consent(app: ServerApp, refusals: Sequence[CldcError]) -> bool:
 
 
 def paths_in_dataset(root: Path, given: Sequence[str]) -> frozenset[str]:
-    """Paths inside the dataset, of paths relative to it or to the working folder."""
+    """Convert paths, relative to the dataset or to the working folder, to paths inside the dataset."""
     names = {Path(path).as_posix() for path in given}
     for path in given:
         with contextlib.suppress(ValueError):  # on another drive

@@ -169,7 +169,7 @@ def _environments(app: ServerApp, thorough: bool) -> Iterator[CheckResult]:
 
 
 def _environment(kind: str, choices: Sequence[Diagnosis]) -> CheckResult:
-    """The environment of one kind that this machine uses; the choices for it begin with the best."""
+    """Check this machine's environment of one kind; the choices for it begin with the best."""
     best = choices[0].recipe
     used = next((each for each in choices if each.used), None)
     if used is None:

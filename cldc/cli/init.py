@@ -90,7 +90,7 @@ def init(app: ServerApp, ci: Host | None, action: str | None, force: bool) -> No
 
 
 def _server(app: ServerApp, answers: Answers | None) -> str:
-    """The project's server: by the answers, or by its file if that is kept."""
+    """Find the project's server: from the answers, or from its file if that is kept."""
     return (answers.server or load(answers.competition).server) if answers else app.settings.server
 
 
@@ -101,7 +101,7 @@ def _workflow(
     origin: tuple[str, str],
     answers: Answers | None,
 ) -> tuple[str, str]:
-    """The path and text of the project's workflow: by the answers, or by its file if that is kept.
+    """Build path and text of the project's workflow: from the answers, or from its file if that is kept.
 
     Raises:
         ConfigurationError: Its profile lies outside the project, where no job finds it, or its server is the sandbox.

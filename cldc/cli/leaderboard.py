@@ -57,7 +57,7 @@ def leaderboard(app: ServerApp, *, everything: bool, history: bool) -> None:
 
 
 def _account(app: ServerApp) -> str | None:
-    """The account's name if credentials are available, to mark one's own rows."""
+    """Find the account's name, if there are credentials, to mark its rows."""
     try:
         return app.credentials.username
     except CredentialsError:
@@ -68,7 +68,7 @@ def _account(app: ServerApp) -> str | None:
 
 
 def fetch_board(app: ServerApp, *, account: str | None) -> Leaderboard | None:
-    """The sandbox's board, or the one at the profile's address; None if there is none.
+    """Read the sandbox's board, or the one at the profile's address; None if there is none.
 
     Args:
         app: The command's services.

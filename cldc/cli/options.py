@@ -71,12 +71,12 @@ def _as_reports(
 
 
 def _usual(formats: tuple[str, ...]) -> list[str]:
-    """The usual extension of each of these formats that files can have."""
+    """Find the usual extension of each of these formats that files can have."""
     return [EXTENSIONS[form][0] for form in EXTENSIONS if form in formats and EXTENSIONS[form]]
 
 
 def _format_options(formats: tuple[str, ...]) -> tuple[click.Option, ...]:
-    """The formats of the result: of standard output, and of files."""
+    """Create the options for the formats of standard output and of files."""
     known = (*ALWAYS, *formats)
     return (
         click.Option(
@@ -119,7 +119,7 @@ class CommandGroup(click.Group):
     """A group whose help shows the first sentence about each command in full; Click cuts it to one line."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The commands, each with the first sentence of its help."""
+        """Write the commands, each with the first sentence of its help."""
         with formatter.section("Commands"):
             formatter.write_dl(
                 [

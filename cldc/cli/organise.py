@@ -162,7 +162,7 @@ def publish(app: ServerApp, folder: Path) -> None:
 
 
 def _board_blocks(board: Board) -> Iterator[Block]:
-    """The board with what its page hides, and where it was published if it was."""
+    """Show the board with what its page hides, and where it was published, if it was."""
     yield from board_blocks(board.leaderboard)
     yield from left_out_blocks(board.leaderboard, board.left_out)
     if board.page is not None:

@@ -30,7 +30,7 @@ _WAIT_SECONDS = 30.0
 
 
 def _folders(app: App, competition: str) -> dict[str, Path]:
-    """The folders in which this machine keeps a competition, by their names in a backup."""
+    """Name the folders in which this machine keeps a competition, by their names in a backup."""
     return {
         "organise": app.home / "organise" / competition,
         "sandbox": sandbox.folder_of(app.home, competition),
@@ -108,7 +108,7 @@ def archive(app: ServerApp, *, folder: Path, yes: bool) -> None:
 
 
 def _packed(app: App) -> tuple[bytes, tuple[str, ...]]:
-    """The competition's backup, and the names in it."""
+    """Pack the competition's backup, and return it and the names in it."""
     folders = _folders(app, app.competition.name)
     with _not_scoring(app, (folder for folder in folders.values() if kept_files(folder))):
         return pack_backup(app.competition, folders)

@@ -90,7 +90,7 @@ def grades(app: ServerApp) -> None:
 
 
 def grades_of(app: ServerApp, where: OrganiserTarget, board: Leaderboard) -> Document:
-    """The grades of a board's students, with the accuracies and dataset hashes of their submissions on the server."""
+    """Compute the grades of a board's students, with the accuracies and dataset hashes of their submissions on the server."""
     kept, rule = where.folder / ROSTER, app.competition.require_organiser().grade
     with CodaLab(
         where.address, where.credentials, python=app.codalab_python, observer=app.observer

@@ -220,7 +220,7 @@ def _answer(app: ServerApp, given: object, text: str, option: str, default: str 
 
 
 def _setup_blocks(done: SetUp, cost: str) -> Iterator[Block]:
-    """A competition that is set up; ``cost`` says how long each student's submissions take to score at most."""
+    """Show a competition that is set up; ``cost`` says how long each student's submissions take to score at most."""
     yield Line(f"{done.title} is set up.", "good")
     rows = [
         ("server", f"{done.server} as {done.account}"),

@@ -16,7 +16,7 @@ from cldc.render.html import render_page
 
 
 def organiser_target(app: ServerApp, *, sign_in: bool = True) -> OrganiserTarget:
-    """The chosen server, or that of the competition's profile, with its organiser.
+    """Return the chosen server, or the profile's, with its organiser.
 
     Args:
         app: The command.
@@ -31,7 +31,7 @@ def organiser_target(app: ServerApp, *, sign_in: bool = True) -> OrganiserTarget
 def target_at(
     app: ServerApp, server: str, name: str, *, sign_in: bool = True, named_by: Path | None = None
 ) -> OrganiserTarget:
-    """`organiser_target` for any server and competition; ``named_by`` as for `ServerApp.credentials_for`.
+    """Build the `organiser_target` for any server and competition; ``named_by`` as for `ServerApp.credentials_for`.
 
     On the sandbox, by name or by address, it is the sandbox's organiser; elsewhere the account that is signed in.
     """
@@ -48,7 +48,7 @@ def target_at(
 
 
 def published(board: Board, competition: Competition, folder: Path) -> Board:
-    """The board with its page and the daemon's JSON in ``folder``, for everyone to read.
+    """Write the board's page and the daemon's JSON into ``folder``, for everyone to read, and return the board.
 
     Raises:
         StorageError: They can't be written.

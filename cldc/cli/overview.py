@@ -118,7 +118,7 @@ def _preflight(app: ServerApp, report: ValidationReport) -> PreflightResult | No
 
 
 def _submissions(app: ServerApp) -> tuple[tuple[KnownSubmission, ...], dict[str, BoardResult]]:
-    """This competition's submissions, oldest first, and what a board last showed of each tagged bundle."""
+    """Read this competition's submissions, oldest first, and what a board last showed of each tagged bundle."""
     if not (app.home / FILE).exists():
         return (), {}
     with Ledger(app.home, reading=True) as ledger:
@@ -156,7 +156,7 @@ def _next(
     of_this: Sequence[KnownSubmission],
     results: Mapping[str, BoardResult],
 ) -> tuple[str, str]:
-    """The next command for a valid dataset, and why; ``of_this`` are its submissions."""
+    """Choose the next command for a valid dataset, and say why; ``of_this`` are its submissions."""
     if tagged := [known.uuid(TAG) for known in of_this if known.carries_tag]:
         return _after_the_tag(app, [results[uuid] for uuid in tagged if uuid in results])
     if of_this:
@@ -175,7 +175,7 @@ def _next(
 
 
 def _after_the_tag(app: ServerApp, results: Sequence[BoardResult]) -> tuple[str, str]:
-    """The next command for a submitted dataset; ``results`` are what boards last showed of it."""
+    """Choose the next command for a submitted dataset; ``results`` are what boards last showed of it."""
     if any(result.score is not None for result in results):
         return (
             "cldc review",

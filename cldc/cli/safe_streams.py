@@ -19,7 +19,7 @@ class SafeStream:
     """
 
     def __init__(self, trusted: TextIO, *, lossy: bool = False) -> None:
-        """``lossy`` drops what can't be written, such as to a full disk or a closed terminal."""
+        """Wrap ``trusted``; ``lossy`` drops what can't be written, such as to a full disk or a closed terminal."""
         self.trusted = trusted
         self._lossy = lossy
 
@@ -64,7 +64,7 @@ def make_safe() -> None:
 
 
 def trusted(stream: TextIO) -> TextIO:
-    """The stream behind a `SafeStream`, or the stream itself."""
+    """Return the stream behind a `SafeStream`, or the stream itself."""
     return stream.trusted if isinstance(stream, SafeStream) else stream
 
 

@@ -100,7 +100,7 @@ class ServerApp(App):
         )
 
     def codalab_python(self) -> Path:
-        """The Python of CodaLab's environment, created on first use."""
+        """Return the Python of CodaLab's environment, created on first use."""
         return ensure_codalab(self.home, self.observer).python
 
     @property

@@ -71,7 +71,7 @@ def split(app: App, *, folder: Path | None, share: float, seed: int, dry_run: bo
 
 
 def _blocks(drawn: Drawn, rules: DatasetRules, table: Path | None, *, next_command: str) -> Iterator[Block]:
-    """A drawn split, class by class, before and after; and what to do next."""
+    """Show a drawn split class by class, before and after, and what to do next."""
     both = (drawn.before, drawn.after)
     rows = [
         [label, *(f"{counts.get((split, label), 0):,}" for split in rules.splits for counts in both)]

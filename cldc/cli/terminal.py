@@ -82,7 +82,7 @@ class MovingLine:
             self._progress.update(self._task.id, completed=done, detail=shown(detail))
 
     def note(self, text: str) -> None:
-        """A line above the moving one."""
+        """Print a line above the moving one."""
         self._open().console.print(shown(text), markup=False, highlight=False)
 
     def close(self, *, done: bool = True) -> None:

@@ -36,14 +36,14 @@ DASK = click.option(
 
 
 def tensorflow(app: App) -> Environment:
-    """The environment of the competition's TensorFlow, created on first use."""
+    """Return the environment of the competition's TensorFlow, created on first use."""
     return ensure_tensorflow(app.competition.training.tensorflow, app.home, app.observer)
 
 
 def train(
     app: App, trainings: Sequence[Training], *, dask: str | None, force: bool = False
 ) -> tuple[Outcome, ...]:
-    """Train on this machine or, given its address, on a Dask cluster; an outcome for each training.
+    """Train on this machine or, given its address, on a Dask cluster; return an outcome for each training.
 
     Raises:
         ConfigurationError: Dask is not installed.
@@ -68,7 +68,7 @@ def train(
 def trainings_of(
     app: ServerApp, reports: Sequence[ValidationReport], *, organisers: bool = False
 ) -> list[Training]:
-    """The trainings of datasets, with script and label book as settings name them or as `fetch_inputs` finds them.
+    """List the trainings of datasets, with script and label book as settings name them or as `fetch_inputs` finds them.
 
     Args:
         app: The command's services.
@@ -90,7 +90,7 @@ def trainings_of(
 def preflighted(
     app: ServerApp, training: Training, *, force: bool = False, quick: bool = False
 ) -> PreflightResult:
-    """A finished preflight of a valid dataset: an earlier one of the same fingerprint, or a new one."""
+    """Return a valid dataset's finished preflight: an earlier one of the same fingerprint, or a new one."""
     return preflight(
         training,
         environment=tensorflow(app),

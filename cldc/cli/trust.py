@@ -99,7 +99,7 @@ def _approve(app: App, path: Path, *, yes: bool) -> None:
 
 
 def _file(app: App, path: Path | None) -> Path:
-    """The file that a path means; it may no longer exist."""
+    """Find the file that a path means, which may no longer exist."""
     if path is None:
         return _project(app)
     path = path.absolute()
@@ -108,7 +108,7 @@ def _file(app: App, path: Path | None) -> Path:
 
 
 def _project(app: App) -> Path:
-    """The project file in effect, else the nearest that belongs to another user.
+    """Find the project file in effect, or the nearest that belongs to another user.
 
     Raises:
         ConfigurationError: No project file was found.

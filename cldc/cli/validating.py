@@ -50,7 +50,7 @@ def validated(
 
 
 def _known_label_book(app: App) -> Path | None:
-    """The label book in the settings, else the one downloaded last: validation never waits for a network."""
+    """Find the label book in the settings, or the last downloaded one: validation needs no network."""
     settings = app.settings
     if settings.withheld("label_book") and settings.project is not None:
         app.observer.note(
@@ -96,7 +96,7 @@ def valid_reports(app: App, folders: Sequence[Path]) -> list[ValidationReport]:
 
 
 def undo_record(app: App, record: Path) -> int:
-    """Undo what a record of `cldc validate --fix` or `cldc apply` lists, and show what was undone; the exit code."""
+    """Undo what a record of `cldc validate --fix` or `cldc apply` lists, show what was undone, and return the exit code."""
     with journal_lock(app.home, app.observer):
         undone = undo(record)
     app.show(undone_data(undone), *undone_blocks(undone))

@@ -15,7 +15,7 @@ from cldc.text import plural
 
 
 def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Block]:
-    """The board with one's own rows marked by an arrow; entries that its page hides are named below."""
+    """Show the board with one's own rows marked by an arrow; entries that its page hides are named below."""
     shown = [row for row in board.rows if row.shown]
     kept = [row for at, row in enumerate(shown) if limit is None or row.mine or at < limit]
     headers = ("", "rank", "submission", "institution", "account", board.score, "made")
@@ -35,7 +35,7 @@ def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Bl
 
 
 def board_rows(board: Leaderboard) -> Iterator[Sequence[object]]:
-    """The whole board for a spreadsheet, headers first, without the entries that it hides."""
+    """List the board for a spreadsheet, headers first, without the entries that it hides."""
     yield ("rank", "name", "institution", "account", "score", "created", "link", "submission", "mine")
     for row in board.rows:
         if row.shown:
@@ -44,7 +44,7 @@ def board_rows(board: Leaderboard) -> Iterator[Sequence[object]]:
 
 
 def history_blocks(results: Sequence[BoardResult]) -> Iterator[Block]:
-    """The account's ranks over time, as far as boards were read."""
+    """Show the account's ranks over time, as far as boards were read."""
     rows = [
         (
             result.name,
@@ -60,7 +60,7 @@ def history_blocks(results: Sequence[BoardResult]) -> Iterator[Block]:
 
 
 def left_out_blocks(board: Leaderboard, left_out: Sequence[Skipped]) -> Iterator[Block]:
-    """For the organiser: tagged bundles that the board does not show, and why."""
+    """List, for the organiser, tagged bundles that the board does not show, and why."""
     rows = [
         (row.account or "?", row.evaluation, row.submission, row.hidden)
         for row in board.rows
@@ -88,7 +88,7 @@ _WIDTH, _HEIGHT, _MARGIN = 400.0, 80.0, 6.0
 
 
 def board_page(board: Leaderboard, *, title: str, by_student: bool = False) -> Page:
-    """The board as a web page without the entries that it hides; unless ``by_student``, it updates itself.
+    """Build the board's web page without the entries that it hides; unless ``by_student``, it updates itself.
 
     Args:
         board: The board.
@@ -121,7 +121,7 @@ def _values(board: Leaderboard, title: str, by_student: bool) -> dict[str, Any]:
 
 
 def _utc(time: datetime) -> datetime:
-    """A time in UTC, the same for every reader."""
+    """Format a time in UTC, the same for every reader."""
     return time.astimezone(UTC)
 
 
@@ -145,7 +145,7 @@ def _history(account: str, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _points(scores: Sequence[float]) -> list[tuple[float, float]]:
-    """The position of each score in the curve's own units."""
+    """Compute the position of each score in the curve's own units."""
     if len(scores) < 2:
         return []
     low, high = min(scores), max(scores)
@@ -166,7 +166,7 @@ def _share(value: float, low: float, high: float) -> float:
 
 
 def _records(rows: Sequence[Row]) -> list[Row]:
-    """The entries that set a new best score, oldest first."""
+    """Select the entries that set a new best score, oldest first."""
     records: list[Row] = []
     for row in sorted(rows, key=lambda row: row.created):
         if not records or (row.score or 0.0) > (records[-1].score or 0.0):
@@ -175,7 +175,7 @@ def _records(rows: Sequence[Row]) -> list[Row]:
 
 
 def _chart(rows: Sequence[Row], records: Sequence[Row]) -> dict[str, Any] | None:
-    """The best score over time, places in percent from the left and from the top; None if all have the same time."""
+    """Compute the curve of the best score, in percent from the left and the top; None if all have the same time."""
     times = [_utc(row.created) for row in rows]
     if not records or min(times) == max(times):
         return None

@@ -25,7 +25,7 @@ def comparison_document(
     *,
     everything: bool = False,
 ) -> Document:
-    """A comparison in all its formats; ``pictures`` draws the page's pictures by path, as `cldc.insight.page_pictures` does."""
+    """Build a comparison in all its formats; ``pictures`` draws the page's pictures by path, as `cldc.insight.page_pictures` does."""
     return Document(
         data=comparison,
         blocks=list(_blocks(comparison, everything=everything)),
@@ -34,7 +34,7 @@ def comparison_document(
 
 
 def _blocks(comparison: Comparison, *, everything: bool) -> Iterator[Block]:
-    """Accuracies, images, classes, mistakes."""
+    """Show accuracies, images, classes and mistakes."""
     before, after = comparison.before, comparison.after
     yield Line(
         f"{before.dataset_name} {before.id} and {after.dataset_name} {after.id}",
@@ -100,7 +100,7 @@ def verdict(judgement: Judgement, before: str, after: str) -> str:
 
 
 def limit(judgement: Judgement) -> str:
-    """The difference that a small set of images can't show, as a sentence; empty for a large set."""
+    """Say in a sentence which difference a small set of images can't show; empty for a large set."""
     if judgement.images >= _MANY_IMAGES:
         return ""
     return (
@@ -163,7 +163,7 @@ def _classes(comparison: Comparison) -> Iterator[tuple[str, str, str, str, str]]
 
 
 def _values(comparison: Comparison, pictures: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-    """The page's values."""
+    """Compute the page's values."""
     before, after = comparison.before, comparison.after
     lists = [(name, [_case(name, move) for move in moves]) for name, moves in _lists(comparison)]
     cases = [case for _, moves in lists for case in moves]
@@ -188,7 +188,7 @@ def _values(comparison: Comparison, pictures: Mapping[str, tuple[str, str]]) -> 
 
 
 def _verdicts(comparison: Comparison) -> list[tuple[str, str]]:
-    """Each sentence of the verdict, and how the page shows it."""
+    """List each sentence of the verdict, and how the page shows it."""
     if comparison.repeated is None:
         return []
     names, judgements = _names(comparison), comparison.repeated.judgements
@@ -200,7 +200,7 @@ def _verdicts(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def _case(name: str, move: Moved) -> tuple[str, str, str, str]:
-    """An image's path, what happened to it, its split and its class."""
+    """Return an image's path, what happened to it, its split and its class."""
     path = move.after or move.before
     split, _, rest = path.partition("/")
     words = ""

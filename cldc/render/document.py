@@ -53,17 +53,17 @@ Block = Line | Table
 
 
 def cell(value: float | None, form: str) -> str:
-    """A number for a table in a form such as ``.2%`` or ``,``; empty if it is not known."""
+    """Format a number for a table in a form such as ``.2%`` or ``,``; empty if it is not known."""
     return "" if value is None else format(value, form)
 
 
 def moment(time: datetime | None) -> str:
-    """A time in the user's own zone; a dash if it is not known."""
+    """Format a time in the user's own zone; a dash if it is not known."""
     return f"{time.astimezone():%Y-%m-%d %H:%M}" if time else "-"
 
 
 def first_lines(lines: Iterable[str], most: int, *, everything: bool, indent: int = 2) -> Iterator[Line]:
-    """The first lines of a list, indented, and how many more there are; all of them if ``everything``."""
+    """Show the first lines of a list, indented, and how many more there are; all of them if ``everything``."""
     lines = list(lines)
     shown = lines if everything else lines[:most]
     yield from (Line(" " * indent + line) for line in shown)
@@ -109,5 +109,5 @@ class Document:
     rows: Callable[[], Iterable[Sequence[object]]] | None = None
 
     def __post_init__(self) -> None:
-        """Several formats read the blocks, which often come from a generator."""
+        """Keep the blocks as a tuple: several formats read them, and they often come from a generator."""
         object.__setattr__(self, "blocks", tuple(self.blocks))

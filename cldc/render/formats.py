@@ -41,7 +41,7 @@ def format_of(path: Path, names: tuple[str, ...]) -> str | None:
 
 
 def render(name: str, document: Document) -> str:
-    """``document`` in the format of that name, with a line end."""
+    """Write ``document`` in the format of that name, with a line end."""
     if name == "html":
         from cldc.render.html import render_page  # noqa: PLC0415 - Jinja2, which only a page needs
 
@@ -51,7 +51,7 @@ def render(name: str, document: Document) -> str:
 
 
 def plain(blocks: Iterable[Block]) -> str:
-    """Blocks as lines for pipes, logs and screen readers: no colour, no frames, columns two spaces apart."""
+    """Write blocks as lines for pipes, logs and screen readers: no colour, no frames, columns two spaces apart."""
     return "".join(f"{line}\n" for block in blocks for line in _lines(block.printable()))
 
 
@@ -73,7 +73,7 @@ def _lines(block: Block) -> list[str]:
 
 
 def to_json(result: object) -> str:
-    """``result`` as JSON text, keys in the order of their fields, with a line end; ASCII, which every stream can hold."""
+    """Write ``result`` as JSON, keys in the order of their fields, with a line end; ASCII, which every stream can hold."""
     return json.dumps(to_data(result), indent=2) + "\n"
 
 
@@ -112,7 +112,7 @@ def _scalar(value: object) -> Any:
 
 
 def _github(document: Document) -> str:
-    """The log of a job: annotations and the line that sums them up, or the blocks if there are none."""
+    """Write the log of a job: annotations and the line that sums them up, or the blocks if there are none."""
     annotations = list(document.annotations()) if document.annotations else []
     if not annotations:
         return shown(plain(document.blocks))
@@ -122,7 +122,7 @@ def _github(document: Document) -> str:
 
 
 def annotation(remark: Annotation) -> str:
-    """A remark as a workflow command."""
+    """Write a remark as a workflow command."""
     file = f"file={_property(remark.file)}," if remark.file else ""
     # A command ends with its line.
     lines = (printable(line).replace("%", "%25") for line in masked(remark.text).splitlines())
@@ -134,7 +134,7 @@ def _property(text: str) -> str:
 
 
 def outputs(result: object) -> str:
-    """A result's scalars as ``key=value`` lines; keys are kebab-case and joined from outer to inner."""
+    """Write a result's scalars as ``key=value`` lines; keys are kebab-case and joined from outer to inner."""
     return "".join(f"{key}={value}\n" for key, value in _flat("", to_data(result)))
 
 
@@ -149,7 +149,7 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def markdown(document: Document) -> str:
-    """Blocks for the summary page of a job: lines as paragraphs, tables as tables; nothing in a text can become markup."""
+    """Write blocks for the summary page of a job: lines as paragraphs, tables as tables; nothing in a text can become markup."""
     return "".join(f"{text}\n\n" for text in map(_markdown_block, document.blocks) if text)
 
 
@@ -173,7 +173,7 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text with a backslash before what Markdown or HTML would obey; web addresses stay clickable."""
+    """Escape what Markdown or HTML would obey with a backslash; web addresses stay clickable."""
     one_line = printable(" ".join(masked(text).split()))
     words = (
         word
@@ -185,7 +185,7 @@ def _escaped(text: str) -> str:
 
 
 def _csv(document: Document) -> str:
-    """The document's rows, headers first."""
+    """Write the document's rows, headers first."""
     assert document.rows is not None  # noqa: S101 - only commands whose documents have them offer the format
     held = io.StringIO()
     writer = csv.writer(held, lineterminator="\n")

@@ -17,7 +17,7 @@ _HEADERS = (
 
 
 def grades_document(grading: Grading, files: Sequence[str]) -> Document:
-    """The teacher's result; ``files`` are the written files."""
+    """Build the teacher's result; ``files`` are the written files."""
     data = {
         "competition": grading.competition,
         "score": grading.score,
@@ -79,7 +79,7 @@ def _shared(group: SharedContent) -> str:
 
 
 def board_of(grading: Grading) -> Leaderboard:
-    """The board: students with a score."""
+    """Select the board: students with a score."""
     rows = tuple(
         Row(
             rank=grade.rank,
@@ -100,7 +100,7 @@ def board_of(grading: Grading) -> Leaderboard:
 
 
 def student_page(grade: Grade, grading: Grading) -> Page:
-    """One student's page: nothing of the hidden test set but the score."""
+    """Build one student's page, with nothing of the hidden test set but the score."""
     return Page("grade.html", lambda: _values(grade, grading))
 
 

@@ -40,7 +40,7 @@ def labels_document(
     pictures: Pictures,
     next_command: str,
 ) -> Document:
-    """Suspicious labels.
+    """Build the result of suspicious labels.
 
     Args:
         report: The labels that are not marked as correct.

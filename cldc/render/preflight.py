@@ -27,7 +27,7 @@ def preflight_document(
     *,
     next_command: str,
 ) -> Document:
-    """A preflight in all its formats.
+    """Build a preflight in all its formats.
 
     Args:
         insight: The preflight, and what can be learned from it.
@@ -52,7 +52,7 @@ def preflight_document(
 
 
 def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
-    """Accuracies, predictions, and what the numbers come from."""
+    """Show accuracies, predictions, and what the numbers come from."""
     kind = "Quick preflight" if result.quick else "Preflight"
     yield Line(f"{kind} of {result.dataset_name}", "title")
     yield Table(
@@ -76,7 +76,7 @@ def preflight_blocks(result: PreflightResult) -> Iterator[Block]:
 
 
 def suggestion_blocks(insight: Insight) -> Iterator[Block]:
-    """The labels that look most wrong, and where to see the others; or why none are known."""
+    """Show the labels that look most wrong, and where to see the others; or why none are known."""
     found = insight.suggestions
     if insight.no_suggestions:
         yield Line(f"Labels that look wrong: {insight.no_suggestions}.", "dim")
@@ -109,7 +109,7 @@ def next_blocks(result: PreflightResult, next_command: str) -> Iterator[Block]:
 
 
 def spread_blocks(repeated: RepeatedRuns) -> Iterator[Block]:
-    """Each run's accuracies, and how much they differ."""
+    """Show each run's accuracies, and how much they differ."""
     rows = [
         (
             str(run.fingerprint.seed),
@@ -154,7 +154,7 @@ def _provenance(result: PreflightResult) -> Iterator[tuple[str, str]]:
 
 
 def pictured(insight: Insight) -> list[str]:
-    """Paths of the images that the page shows."""
+    """List the paths of the images that the page shows."""
     predictions, paths = insight.predictions, {suggestion.path for suggestion in insight.suggestions}
     if predictions is not None and predictions.known:
         for split in predictions.splits[1:]:

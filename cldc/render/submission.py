@@ -69,7 +69,7 @@ def submission_data(submission: Submission) -> dict[str, Any]:
 
 
 def _data(result: Plan | Submission, keys: Sequence[str], **more: object) -> dict[str, Any]:
-    """A result with its record as one object; what both have is the result's own."""
+    """Merge a result and its record into one object; of what both have, use the result's."""
     parts = (result.record, result)
     known = {f.name: getattr(part, f.name) for part in parts for f in fields(part)} | more
     return {key: known[key] for key in keys}
@@ -130,7 +130,7 @@ def submission_blocks(submission: Submission, *, on_sandbox: bool) -> Iterator[B
 
 
 def quota_line(quota: Quota) -> str:
-    """One sentence on what is left of the quota."""
+    """Say in one sentence what is left of the quota."""
     rule = quota.rule
     text = f"Quota: {quota.left} of {rule.per_window} left {rule.this_window}; {len(quota.spent)} of {rule.total} used in all."
     return f"{text} The next one is available on {moment(quota.next_free)}." if quota.next_free else text

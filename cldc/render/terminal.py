@@ -28,7 +28,7 @@ _INDENT = 2
 
 
 def drawn(block: Block, *, width: int, everything: bool) -> RenderableType:
-    """A block for a terminal of that many columns; text is taken literally, never as markup.
+    """Draw a block for a terminal of that many columns; text is taken literally, never as markup.
 
     Args:
         block: A line or a table.
@@ -46,7 +46,7 @@ def drawn(block: Block, *, width: int, everything: bool) -> RenderableType:
 
 
 def _narrowed(table: Table, width: int) -> Table:
-    """The table without as many optional columns as it must lose to fit; the whole table if it never fits."""
+    """Return the table without as many optional columns as it must lose to fit; the whole table if it never fits."""
     for count in range(len(table.optional) + 1):
         kept = [at for at, header in enumerate(table.headers) if header not in table.optional[:count]]
         narrowed = table._replace(
@@ -82,7 +82,7 @@ def _table(block: Table, width: int) -> RenderableType:
 
 
 def _line(text: str, style: str, width: int) -> RenderableType:
-    """A line of text; what people copy, such as an address or the next command, runs past the edge and is not wrapped."""
+    """Draw a line of text; what people copy, such as an address or the next command, runs past the edge and is not wrapped."""
     words = shown(text)
     whole = Text(words, style=style, no_wrap=True, overflow="ignore")
     if words.startswith("Next: "):
@@ -95,7 +95,7 @@ def _line(text: str, style: str, width: int) -> RenderableType:
 
 
 def _pairs(table: Table, width: int) -> Iterator[str]:
-    """Names and values side by side; a long word among the values, such as an address, gets a line of its own."""
+    """Draw names and values side by side; a long word among the values, such as an address, gets a line of its own."""
     names = max((len(name) for name, _ in table.rows), default=0)
     room = width - names - 4
     for name, value in table.rows:
@@ -110,7 +110,7 @@ def _pairs(table: Table, width: int) -> Iterator[str]:
 
 
 def _least_width(table: Table) -> int:
-    """The fewest columns in which a table's cells can still be read."""
+    """Find the fewest columns in which a table's cells can still be read."""
     return sum(min(width, _READABLE) for width in _widths(table)) + 2 * (len(table.headers) - 1) + 1
 
 
@@ -119,7 +119,7 @@ def _widths(table: Table) -> list[int]:
 
 
 def _stacked(table: Table) -> list[str]:
-    """A table as one short line a cell."""
+    """Draw a table as one short line for each cell."""
     lines = [table.title] if table.title else []
     for row in table.rows:
         named = [(header, cell) for header, cell in zip(table.headers, row, strict=True) if cell]

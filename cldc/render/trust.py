@@ -25,7 +25,7 @@ _DIGITS = 12
 
 
 def claims_blocks(claims: Sequence[Claim], previous: Approval | None) -> list[Block]:
-    """The claims in full; new or changed ones are marked."""
+    """Show the claims in full; new or changed ones are marked."""
     before = set(previous.claims) if previous else set()
     rows = [
         (
@@ -40,7 +40,7 @@ def claims_blocks(claims: Sequence[Claim], previous: Approval | None) -> list[Bl
 
 
 def approvals_blocks(approvals: Sequence[Approval]) -> list[Block]:
-    """Every approval with what it covers."""
+    """Show every approval with what it covers."""
     if not approvals:
         return [Line("Nothing is approved on this machine.")]
     blocks: list[Block] = []

@@ -38,7 +38,7 @@ def validation_document(
     everything: bool = False,
     thumbnails: Callable[[], Mapping[str, str]] = dict,
 ) -> Document:
-    """A report in all its formats.
+    """Build a report in all its formats.
 
     Args:
         report: The report.
@@ -56,7 +56,7 @@ def validation_document(
 
 
 def validation_blocks(report: ValidationReport, *, everything: bool = False) -> tuple[Block, ...]:
-    """The report for a person; long lists are cut unless ``everything``."""
+    """Show the report to a person; long lists are cut unless ``everything``."""
     if not everything and (missing := [f for f in report.findings if f.rule == "split-missing"]):
         return tuple(_missing_splits(report, missing))
     return (_counts(report), *_findings(report, everything), *_summary(report))
@@ -108,7 +108,7 @@ def _findings(report: ValidationReport, everything: bool) -> Iterator[Line]:
 
 
 def _messages(findings: Iterable[Finding]) -> Iterator[Line]:
-    """Each message once, above the paths of its findings."""
+    """Show each message once, above the paths of its findings."""
     for same_message in _grouped(findings, lambda f: f.message):
         yield Line(f"  {same_message[0].message}")
         for finding in same_message:
@@ -121,7 +121,7 @@ def _heading(severity: Severity, text: str, rule: str) -> Line:
 
 
 def _grouped(findings: Iterable[Finding], key: Callable[[Finding], object]) -> list[list[Finding]]:
-    """Lists of findings with the same key, in the order in which each key comes first."""
+    """Group findings by key, in the order in which each key comes first."""
     groups: dict[object, list[Finding]] = {}
     for finding in findings:
         groups.setdefault(key(finding), []).append(finding)
@@ -183,7 +183,7 @@ def fixed_blocks(fixed: Fixed) -> Iterator[Line]:
 
 
 def copied_blocks(links: Iterable[OutwardLink]) -> Iterator[Line]:
-    """Links that a copy replaces with the linked files, which a submission of the copy would publish."""
+    """List links that a copy replaces with the linked files, which a submission of the copy would publish."""
     for link in links:
         yield Line(f"Copied {link.path} from {link.target}, outside the dataset.", "warning")
 
@@ -227,7 +227,7 @@ def _fixed(fixed: Fixed) -> dict[str, Any]:
 
 
 def _data(report: ValidationReport, fixed: Fixed | None = None) -> dict[str, Any]:
-    """The report, and what was fixed before, as the JSON that docs/validation.md describes."""
+    """Build the JSON of the report and of what was fixed before, as docs/validation.md describes it."""
     dataset, limits = report.dataset, report.competition.dataset
     return {
         "schema": JSON_SCHEMA,
@@ -284,7 +284,7 @@ def _values(report: ValidationReport, thumbnails: Mapping[str, str]) -> dict[str
 def _group(
     rule: str, severity: str, findings: list[Finding], thumbnails: Mapping[str, str]
 ) -> dict[str, Any]:
-    """One rule's findings; advice that all of them share stands once, above them."""
+    """Show one rule's findings; advice that all of them share stands once, above them."""
     known = _RULES.get(rule)
     advice = {f"{finding.consequence} {finding.remedy}" for finding in findings}
     return {

@@ -24,7 +24,7 @@ _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def file_annotations(report: ValidationReport) -> Iterator[Annotation]:
-    """One annotation for each finding and file, at most ten files of a finding."""
+    """Write one annotation for each finding and file, at most ten files of a finding."""
     for finding in report.findings:
         text = f"{finding.message} {finding.consequence} {finding.remedy}"
         more = len(finding.paths) - _MOST_PATHS
@@ -35,7 +35,7 @@ def file_annotations(report: ValidationReport) -> Iterator[Annotation]:
 
 
 def _from_here(report: ValidationReport, path: str) -> str:
-    """The path from the working folder, which is the repository in a job."""
+    """Return the path from the working folder, which is the repository in a job."""
     place = report.dataset.root / path
     try:
         return place.relative_to(Path.cwd()).as_posix()
@@ -44,7 +44,7 @@ def _from_here(report: ValidationReport, path: str) -> str:
 
 
 def sarif(report: ValidationReport) -> dict[str, Any]:
-    """SARIF 2.1.0, one result a finding."""
+    """Build SARIF 2.1.0 with one result for each finding."""
     run = {
         "tool": {
             "driver": {
