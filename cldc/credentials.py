@@ -63,7 +63,7 @@ def find(
     prompt: Prompt | None = None,
     observer: Observer = SILENT,
 ) -> Credentials:
-    """The credentials for ``server``.
+    """Find the credentials for ``server``.
 
     The environment's credentials name no server, so they go only to a server that a person named. The keyring's were stored
     for this server, and a prompt shows which server asks.
@@ -243,7 +243,7 @@ def _remove_password(server: str, username: str) -> None:
 
 
 def keyring_name() -> str | None:
-    """The name of this machine's working keyring, or None.
+    """Return the name of this machine's working keyring, or None.
 
     Raises:
         CredentialsError: The keyring does not answer.
@@ -266,23 +266,23 @@ def keyring_name() -> str | None:
 
 
 def known(server: str) -> tuple[str, ...]:
-    """The accounts that were stored for the server, the default one first."""
+    """List the accounts that were stored for the server, the default one first."""
     return tuple(_read_accounts().get(server, []))
 
 
 def everywhere() -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Each server and the accounts that were stored for it, the default one first."""
+    """List each server and the accounts that were stored for it, the default one first."""
     return tuple((server, tuple(names)) for server, names in sorted(_read_accounts().items()))
 
 
 def default_account(server: str) -> str | None:
-    """The account last stored for the server."""
+    """Return the account last stored for the server."""
     return next(iter(known(server)), None)
 
 
 @contextlib.contextmanager
 def _changed_accounts() -> Iterator[dict[str, list[str]]]:
-    """The accounts by server, for changes within the block, which are then written."""
+    """Yield the accounts by server for changes in the block, and then write them."""
     path = files.data_folder() / _FILE
     with files.lock(path.with_suffix(".lock"), purpose="signing in or out", timeout_seconds=30):
         accounts = _read_accounts()
@@ -292,7 +292,7 @@ def _changed_accounts() -> Iterator[dict[str, list[str]]]:
 
 
 def _read_accounts() -> dict[str, list[str]]:
-    """Account names by server. If the file is missing or damaged, people only have to type a name again."""
+    """Read account names by server. If the file is missing or damaged, people only have to type a name again."""
     try:
         table = json.loads((files.data_folder() / _FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -71,7 +71,7 @@ class ServerClock:
     _base: tuple[float, float] | None = None
 
     def __call__(self) -> datetime:
-        """Now, by the server's clock, read once and continued by a monotonic clock; the local time if the server sends none."""
+        """Return the time by the server's clock, read once and continued by a monotonic clock; the local time if it sends none."""
         if self._base is None:
             health, started = self._rest.health(), time.monotonic()
             ahead = health.clock_ahead_seconds or 0.0

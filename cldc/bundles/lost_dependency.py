@@ -29,7 +29,7 @@ _MISSED = (
 
 
 def lost_dependency(rest: Rest, run: Bundle) -> str | None:
-    """The path that a failed run did not find though a bundle that it depends on has it; None if it failed otherwise.
+    """Find the path that a failed run did not find though a bundle that it depends on has it; None if it failed otherwise.
 
     Raises:
         CldcError: The server can't be asked.
@@ -46,7 +46,7 @@ def lost_dependency(rest: Rest, run: Bundle) -> str | None:
 
 
 def missed_paths(log: str) -> Iterator[str]:
-    """The paths that are missing according to a log."""
+    """List the paths that are missing according to a log."""
     for line in log.splitlines():
         for pattern in _MISSED:
             for found in pattern.finditer(line):
@@ -74,7 +74,7 @@ def _holds(rest: Rest, dependency: Dependency, path: str) -> bool:
 
 
 def lost_dependency_twice(server: str, run: str, path: str) -> RunFailed:
-    """The error for a second run in a row that did not find a dependency."""
+    """Build the error for a second run in a row that did not find a dependency."""
     return RunFailed(
         f"The run {run} did not find {path}, which {server} has, and neither did the run before it: "
         "the server's workers lose what runs depend on. Nothing is wrong with the dataset.",

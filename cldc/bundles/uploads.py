@@ -24,7 +24,7 @@ _UNPACKING_SECONDS = 10.0
 
 
 def machine_id(home: Path) -> str:
-    """Twelve hex digits that identify this account's data folder on this machine, even after its ledger was lost."""
+    """Compute twelve hex digits that identify this account's data folder on this machine, even after its ledger was lost."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container may run as a user without a name
@@ -33,7 +33,7 @@ def machine_id(home: Path) -> str:
 
 
 def dataset_hash_of(bundle: Bundle) -> str | None:
-    """The identity of the dataset that cldc uploaded as ``bundle``; None for other bundles."""
+    """Find the identity of the dataset that cldc uploaded as ``bundle``; None for other bundles."""
     if bundle.type != "dataset" or not bundle.description.startswith(DATASET):
         return None
     return bundle.description.removeprefix(DATASET).split(" ")[0]

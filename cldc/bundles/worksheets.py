@@ -30,22 +30,22 @@ _LONGEST_TAG = 40
 
 
 def worksheet_prefix(account: str) -> str:
-    """Prefix of the names of all worksheets that cldc creates for an account."""
+    """Return the prefix of the names of all worksheets that cldc creates for an account."""
     return f"cldc-{plain_name(account)}-"
 
 
 def worksheet_name(account: str, name: str, identity: str) -> str:
-    """Name of a submission's own worksheet; worksheet names are unique on a server."""
+    """Return the name of a submission's own worksheet; worksheet names are unique on a server."""
     return f"{worksheet_prefix(account)}{plain_name(name)}-{identity[:8]}"
 
 
 def preflight_prefix(account: str) -> str:
-    """Prefix of the names of worksheets for preflights on the server."""
+    """Return the prefix of the names of worksheets for preflights on the server."""
     return worksheet_name(account, "preflight", "")
 
 
 def competition_mark(competition: Competition) -> str:
-    """The tag that marks a competition's worksheet."""
+    """Return the tag that marks a competition's worksheet."""
     tag, label_book = competition.submission.tag, competition.bundles.label_book.uuid or ""
     return f"cldc-{tag[:_LONGEST_TAG]}-{hash_bytes(json.dumps([tag, label_book]))[:12]}"
 

@@ -227,7 +227,7 @@ def _tag_options(tags: Iterable[str]) -> list[str]:
 
 
 def _target(dependency: Dependency) -> str:
-    """A target as ``key:uuid/path``; an empty key keeps its colon, since the path may contain one."""
+    """Write a target as ``key:uuid/path``; an empty key keeps its colon, since the path may contain one."""
     key, path = dependency.key, dependency.parent_path.strip("/")
     if key and not _KEY.fullmatch(key):
         raise UsageError(

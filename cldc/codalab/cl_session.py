@@ -271,7 +271,7 @@ class ClSession:
         )
 
     def _failure(self, error: _ClientError, what: str) -> CldcError:
-        """The error for an exception of the client."""
+        """Build the error for an exception of the client."""
         status = _STATUS_BY_TYPE.get(error.type) or error.status
         if error.verify_code is not None:
             return failures.untrusted(self.server, error.message, error.verify_code)

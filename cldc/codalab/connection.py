@@ -100,7 +100,7 @@ class Limits:
     total_seconds: float = bounded_http.TOTAL_SECONDS
 
     def budget(self, request: Request) -> Budget:
-        """The budget of a request, whose time starts now."""
+        """Return the budget of a request, whose time starts now."""
         # Headers and chunk sizes come on top of the content.
         return Budget(
             self.total_seconds + request.work_seconds,
@@ -337,7 +337,7 @@ def _add_token(token: str, request: requests.PreparedRequest) -> requests.Prepar
 
 
 def _retry_after(header: str) -> float:
-    """The pause that a server asks for, in seconds or by a date; 0 if it asks for none."""
+    """Read the pause that a server asks for, given in seconds or as a date; 0 if it asks for none."""
     with contextlib.suppress(ValueError):
         return float(header)
     with contextlib.suppress(ValueError):

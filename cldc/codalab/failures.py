@@ -95,7 +95,7 @@ def tidy(text: str) -> str:
 
 
 def refusal(what: str, message: str, *, status: int | None, server: str) -> CldcError:
-    """The error for a refused request, such as "cl run" or "GET /user", by CodaLab's own text and the HTTP status, if any."""
+    """Build the error for a refused request, such as "cl run" or "GET /user", by CodaLab's own text and the HTTP status, if any."""
     text = tidy(message)
     for pattern, kind, action in _BY_TEXT:
         if re.search(pattern, text, re.IGNORECASE):
@@ -116,13 +116,13 @@ def refusal(what: str, message: str, *, status: int | None, server: str) -> Cldc
 
 
 def spent_quota(what: str, text: str) -> QuotaExceeded | None:
-    """The error for a bundle that failed because a quota is used up; None if CodaLab's ``text`` gives another reason."""
+    """Build the error for a bundle that failed because a quota is used up; None if CodaLab's ``text`` gives another reason."""
     action = next((action for pattern, action in _QUOTAS if re.search(pattern, text, re.IGNORECASE)), None)
     return None if action is None else QuotaExceeded(f"{what} failed: {tidy(text)}", action=action)
 
 
 def unreachable(server: str, reason: str, *, proxy: str | None = None) -> Unreachable:
-    """The error for a server that can't be reached; ``proxy`` is the variable or setting that names the proxy, if any."""
+    """Build the error for a server that can't be reached; ``proxy`` is the variable or setting that names the proxy, if any."""
     if proxy is not None:
         return Unreachable(
             f"{server} can't be reached through the proxy that {proxy} names: {tidy(reason)}.",
@@ -135,7 +135,7 @@ def unreachable(server: str, reason: str, *, proxy: str | None = None) -> Unreac
 
 
 def untrusted(server: str, reason: str, verify_code: int | None = None) -> Untrusted:
-    """The error for a server whose certificate or TLS connection can't be trusted, by OpenSSL's text.
+    """Build the error for a server whose certificate or TLS connection can't be trusted, by OpenSSL's text.
 
     ``verify_code`` is OpenSSL's number for its objection to the certificate; None if that is not the problem.
     """
@@ -168,7 +168,7 @@ def untrusted(server: str, reason: str, verify_code: int | None = None) -> Untru
 
 
 def not_codalab(server: str, reason: str) -> Unreachable:
-    """The error for an answer that is not CodaLab's."""
+    """Build the error for an answer that is not CodaLab's."""
     return Unreachable(
         f"{server} did not answer like a CodaLab server: {tidy(reason)}.",
         action="Check the address, and whether a proxy or a login page of your network is in between.",
@@ -176,7 +176,7 @@ def not_codalab(server: str, reason: str) -> Unreachable:
 
 
 def not_done(what: str) -> ServerFailed:
-    """The error for a change that was acknowledged but not applied, as when a proxy answers instead of the server."""
+    """Build the error for a change that was acknowledged but not applied, as when a proxy answers instead of the server."""
     return ServerFailed(f"The server {what}.", action="Run the command again; it continues where it stopped.")
 
 

@@ -56,7 +56,7 @@ def convert(value: object, shape: type[T], *, where: str = "it") -> T:
 
 
 def unusable(what: str) -> CodaLabError:
-    """The error for JSON that differs from what CodaLab 1.7.5 sends."""
+    """Build the error for JSON that differs from what CodaLab 1.7.5 sends."""
     return CodaLabError(
         f"CodaLab's answer can't be used: {what}.",
         action="Check that the server runs CodaLab Worksheets 1.x; try again if it was just being restarted.",
@@ -249,16 +249,16 @@ class _Resource(Struct):
     relationships: dict[str, _Relationship] = {}
 
     def read(self, shape: type[T], more: Mapping[str, Any] | None = None) -> T:
-        """The attributes, and ``more``, as ``shape``."""
+        """Read the attributes, and ``more``, into ``shape``."""
         return convert({**self.attributes, **(more or {})}, shape, where=f"{self.kind[:40]} {self.id[:40]}")
 
     def links(self, relation: str) -> list[_Linkage]:
-        """The references of ``relation``, whether in the document or not."""
+        """List the references of ``relation``, whether in the document or not."""
         data = self.relationships.get(relation, _Relationship()).data
         return data if isinstance(data, list) else [] if data is None else [data]
 
     def linked(self, relation: str) -> str | None:
-        """The id of the resource that ``relation`` refers to."""
+        """Return the id of the resource that ``relation`` refers to."""
         return next((link.id for link in self.links(relation)), None)
 
 
@@ -302,15 +302,15 @@ class JsonApiDocument(Struct, dict=True):
         return self.resources[0]
 
     def user(self) -> User:
-        """The document's only user."""
+        """Return the document's only user."""
         return self.resource.read(User, {"id": self.resource.id})
 
     def bundle(self) -> Bundle:
-        """The document's only bundle."""
+        """Return the document's only bundle."""
         return self._bundle(self.resource)
 
     def bundles(self) -> list[Bundle]:
-        """The document's bundles."""
+        """List the document's bundles."""
         return [self._bundle(resource) for resource in self.resources]
 
     def _bundle(self, resource: _Resource) -> Bundle:
@@ -319,11 +319,11 @@ class JsonApiDocument(Struct, dict=True):
         return resource.read(Bundle, {**metadata, **self._shared(resource), "worksheets": worksheets})
 
     def worksheet(self) -> Worksheet:
-        """The document's only worksheet."""
+        """Return the document's only worksheet."""
         return self._worksheet(self.resource)
 
     def worksheets(self) -> list[Worksheet]:
-        """The document's worksheets."""
+        """List the document's worksheets."""
         return [self._worksheet(resource) for resource in self.resources]
 
     def _worksheet(self, resource: _Resource) -> Worksheet:
@@ -353,7 +353,7 @@ class JsonApiDocument(Struct, dict=True):
         return max((group.permission for group in groups if group.group_name == _PUBLIC), default=0)
 
     def _related(self, resource: _Resource, relation: str) -> list[_Resource]:
-        """The resources in the document that ``relation`` refers to."""
+        """List the resources in the document that ``relation`` refers to."""
         links = ((link.kind, link.id) for link in resource.links(relation))
         return [self._included[link] for link in links if link in self._included]
 

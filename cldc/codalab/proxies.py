@@ -41,14 +41,14 @@ class Certificate:
 
 
 def proxy_of(server: str) -> str | None:
-    """Address of the proxy for ``server``; None if there is none, as on the way to this machine itself."""
+    """Find the address of the proxy for ``server``; None if there is none, as on the way to this machine itself."""
     if address.is_loopback(urllib.parse.urlsplit(server).hostname or ""):
         return None
     return requests.utils.select_proxy(server, requests.utils.get_environ_proxies(server)) or None
 
 
 def proxy_variable(server: str) -> str | None:
-    """The variable or setting that names the proxy for ``server``; None without a proxy."""
+    """Find the variable or setting that names the proxy for ``server``; None without a proxy."""
     chosen = proxy_of(server)
     if chosen is None:
         return None
@@ -80,13 +80,13 @@ def check_proxy(server: str) -> None:
 
 
 def proxy_for_children() -> dict[str, str]:
-    """Variables that a program in another environment needs in order to use a SOCKS proxy."""
+    """Return the variables that a program in another environment needs in order to use a SOCKS proxy."""
     found = importlib.util.find_spec("socks")
     return {_SOCKS_VARIABLE: found.origin} if found is not None and found.origin else {}
 
 
 def ca_bundle() -> str | None:
-    """The file or folder of certificates that the environment names instead of the usual ones.
+    """Find the file or folder of certificates that the environment names instead of the usual ones.
 
     Raises:
         ConfigurationError: The file does not exist.
@@ -103,7 +103,7 @@ def ca_bundle() -> str | None:
 
 
 def certificate(server: str) -> Certificate | None:
-    """The verified certificate of a server; None without TLS, or behind a proxy.
+    """Fetch the verified certificate of a server; None without TLS, or behind a proxy.
 
     Raises:
         Unreachable: It can't be reached within seconds, or its certificate can't be trusted.

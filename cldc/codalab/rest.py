@@ -93,14 +93,14 @@ class Rest:
         self._connection.close()
 
     def with_timeout(self, seconds: float) -> Rest:
-        """Another client of the same account, for optional reads: one attempt, silent for ``seconds`` at most."""
+        """Create a client of the same account for optional reads: one attempt, silent for ``seconds`` at most."""
         limits = Limits(pauses_seconds=(), silence_seconds=seconds, total_seconds=2 * seconds)
         return Rest(self.server, self._connection.credentials, observer=self._observer, limits=limits)
 
     # --- the account and the server
 
     def user(self) -> User:
-        """The signed-in account with its disk and time."""
+        """Read the signed-in account with its disk and time."""
         return self._document("/user").user()
 
     def has_account(self, name: str) -> bool:
@@ -127,14 +127,14 @@ class Rest:
     # --- bundles
 
     def bundle(self, uuid: str, *, worksheets: bool = False) -> Bundle:
-        """One bundle; with ``worksheets`` also the worksheets it is on."""
+        """Read one bundle; with ``worksheets`` also the worksheets it is on."""
         include = _INCLUDE + (",host_worksheets" if worksheets else "")
         return self._document(f"/bundles/{check_uuid(uuid)}", [("include", include)]).bundle()
 
     def bundles(
         self, uuids: Iterable[str], *, worksheets: bool = False, observer: Observer = SILENT
     ) -> dict[str, Bundle]:
-        """Several bundles by uuid, without those that the server does not have; with ``worksheets`` as in `bundle`.
+        """Read several bundles by uuid, without those that the server does not have; with ``worksheets`` as in `bundle`.
 
         Progress counts the bundles that were requested so far.
         """
@@ -159,14 +159,14 @@ class Rest:
         )
 
     def found(self, uuid: str) -> Bundle | None:
-        """The bundle, readable or not; None if it does not exist."""
+        """Find a bundle, readable or not; None if it does not exist."""
         try:
             return self.bundle(uuid)
         except NotFound:
             return None
 
     def with_descendants(self, uuid: str) -> tuple[Bundle, tuple[Bundle, ...]]:
-        """One bundle with the worksheets it is on, and all its descendants.
+        """Read one bundle with the worksheets it is on, and all its descendants.
 
         A descendant that the account may not read is listed as a bundle of type ``private``; it still depends on the bundle.
         """
@@ -190,7 +190,7 @@ class Rest:
         dependency: str | None = None,
         most: int | None = None,
     ) -> tuple[Bundle, ...]:
-        """Bundles that match all criteria, newest first.
+        """Find bundles that match all criteria, newest first.
 
         CodaLab's search hides private bundles from everyone but root, even from their owner: read what must not be missed
         through its worksheet. On MariaDB the case of tags is ignored.
@@ -216,7 +216,7 @@ class Rest:
         return tuple(b for b in found.values() if b.name.startswith(begins) and b.name.endswith(ends))
 
     def search_uuids(self, *, tag: str, owner: str) -> tuple[str, ...]:
-        """Uuids of the bundles with that tag and owner that `search` would find, newest first.
+        """List the uuids of the bundles with that tag and owner that `search` would find, newest first.
 
         CodaLab makes one query for all of them, and several for each bundle that `search` reads.
 
@@ -233,7 +233,7 @@ class Rest:
     def _pages(
         self, path: str, keywords: Iterable[str], *, most: int | None = None
     ) -> Iterator[JsonApiDocument]:
-        """The pages of a search."""
+        """Read the pages of a search."""
         offset, size = 0, min(PAGE, most or PAGE)
         while offset < MOST_LISTED:
             try:
@@ -254,7 +254,7 @@ class Rest:
     # --- worksheets
 
     def worksheet(self, spec: str, *, items: bool = False, bundles: bool = False) -> Worksheet:
-        """A worksheet by uuid or name, with its items, or also its bundles, if requested.
+        """Read a worksheet by uuid or name, with its items and, if requested, its bundles.
 
         New items have no position until someone with full permission reads them; everyone else gets PermissionDenied
         until then. See `read_items_as_owner`.
@@ -277,7 +277,7 @@ class Rest:
         return next((worksheet for worksheet in found if worksheet.name == name), found[0]).uuid
 
     def own_worksheets(self, name: str | None = None, *, prefix: str = "") -> tuple[Worksheet, ...]:
-        """The account's worksheets, or the one with this name, or those whose names start with ``prefix``; without items."""
+        """List the account's worksheets, or the one with this name, or those whose names start with ``prefix``; without items."""
         found = self._own_worksheets(name, prefix)
         # An empty list is also what an anonymous reader gets.
         return found or (self._own_worksheets(name, prefix) if self._connection.reauthenticate() else found)
@@ -315,7 +315,7 @@ class Rest:
     # --- contents
 
     def info(self, uuid: str, path: str = "", *, depth: int = 0) -> Entry:
-        """The file or folder at ``path`` inside a bundle, with the contents of folders down to ``depth`` levels."""
+        """Describe the file or folder at ``path`` inside a bundle, with the contents of folders down to ``depth`` levels."""
         request = Request(path=_contents("info", uuid, path), params=[("depth", depth)])
         return self._connection.json(request, json_api.ContentsInfo).data
 
@@ -336,7 +336,7 @@ class Rest:
         span: tuple[int, int] | None = None,
         limit_bytes: int = FILE_BYTES,
     ) -> bytes:
-        """A file inside a bundle, even while its run is running.
+        """Read a file inside a bundle, even while its run is running.
 
         Args:
             uuid: The bundle.
@@ -467,12 +467,12 @@ def _too_many(things: str) -> CodaLabError:
 
 
 def _keywords(**criteria: str | None) -> list[str]:
-    """Search keywords for the criteria that are given."""
+    """Build the search keywords for the criteria that are given."""
     return [f"{key}={_literal(value)}" for key, value in criteria.items() if value is not None]
 
 
 def _literal(value: str) -> str:
-    """``value`` as a search term, which must not be a pattern: CodaLab interprets ``%``, ``.*`` and ``,``."""
+    """Quote ``value`` as a search term, which must not be a pattern: CodaLab interprets ``%``, ``.*`` and ``,``."""
     if not re.fullmatch(r"[A-Za-z0-9_.\-]+", value) or value in (".sort", ".sort-", ".sum"):
         raise UsageError(
             f"{value!r} can't be searched for.", action="Use letters, digits, dots, dashes and underscores."

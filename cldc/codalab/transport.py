@@ -124,7 +124,7 @@ def designed_failures(server: str) -> Iterator[None]:
 
 
 def _failure(error: BaseException, server: str) -> CldcError:
-    """The error for a failed request, by the causes behind the exceptions of `requests`."""
+    """Build the error for a failed request, by the causes behind the exceptions of `requests`."""
     budget, causes = bounded_http.current(), tuple(_causes(error))
     if much := next((cause for cause in causes if isinstance(cause, bounded_http.TooMuch)), None):
         return TooLarge(
@@ -147,7 +147,7 @@ def _failure(error: BaseException, server: str) -> CldcError:
 
 
 def _untrusted(error: BaseException, causes: Sequence[BaseException], server: str) -> CldcError | None:
-    """The error for a TLS failure; None if it is another failure, or the connection only broke off."""
+    """Build the error for a TLS failure; None if it is another failure, or the connection only broke off."""
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return failures.untrusted(server, cause.verify_message, cause.verify_code)
@@ -158,7 +158,7 @@ def _untrusted(error: BaseException, causes: Sequence[BaseException], server: st
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and, recursively, those that it wraps."""
+    """Iterate over an exception and, recursively, those that it wraps."""
     seen: list[BaseException] = []
     waiting = [error]
     while waiting:
@@ -172,7 +172,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost reason, which is the readable one."""
+    """Find the innermost reason, which is the readable one."""
     while True:
         inner = getattr(error, "reason", None)
         if not isinstance(inner, BaseException):

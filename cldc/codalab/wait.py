@@ -67,7 +67,7 @@ def wait_for(
 
 
 def progress_of(bundle: Bundle) -> str:
-    """A bundle's state in a few words, with a running run's status."""
+    """Describe a bundle's state in a few words, with a running run's status."""
     status = bundle.run_status.strip()
     return f"{bundle.state} ({status})" if status and not bundle.final else bundle.state
 
@@ -93,7 +93,7 @@ def require_ready(rest: Rest, bundle: Bundle, files: Iterable[str] = ()) -> Bund
 
 
 def failure_of(rest: Rest, bundle: Bundle, *, action: str) -> CldcError:
-    """The error for a bundle that failed; ``action`` is what to do unless a quota is the reason.
+    """Build the error for a bundle that failed; ``action`` is what to do unless a quota is the reason.
 
     Raises:
         Unreachable: The server can't be asked whether a quota is the reason.

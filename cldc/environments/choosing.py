@@ -29,7 +29,7 @@ _CODALAB_REQUIREMENTS = {
 
 
 def ensure_codalab(home: Path, observer: Observer = SILENT) -> Environment:
-    """CodaLab's environment in the data folder ``home``, created if missing.
+    """Return CodaLab's environment in the data folder ``home``, created if missing.
 
     ``CLDC_CODALAB_PYTHON`` (as 3.12) forces its Python.
 
@@ -45,7 +45,7 @@ def ensure_codalab(home: Path, observer: Observer = SILENT) -> Environment:
 def ensure_tensorflow(
     choices: Sequence[TensorFlowChoice], home: Path, observer: Observer = SILENT
 ) -> Environment:
-    """The first TensorFlow of ``choices``, the most faithful first, that this machine can have; created if missing.
+    """Return the first TensorFlow of ``choices``, the most faithful first, that this machine can have; created if missing.
 
     The observer is notified of downloads, and of each skipped choice with the reason.
 
@@ -58,7 +58,7 @@ def ensure_tensorflow(
 
 
 def ensure_analysis(home: Path, observer: Observer = SILENT) -> Environment:
-    """The environment for analysing images and labels, in the data folder ``home``, created if missing.
+    """Return the environment for analysing images and labels, in the data folder ``home``, created if missing.
 
     Raises:
         EnvironmentFailed: It can't be created, or does not work on this machine.
@@ -68,12 +68,12 @@ def ensure_analysis(home: Path, observer: Observer = SILENT) -> Environment:
 
 
 def ready_tensorflow(choices: Sequence[TensorFlowChoice], home: Path) -> Environment | None:
-    """The first TensorFlow of ``choices`` that is ready; creates nothing. Raises as `ensure_tensorflow`."""
+    """Find the first TensorFlow of ``choices`` that is ready; create nothing. Raises what `ensure_tensorflow` raises."""
     return _first_ready(tensorflow_recipes(choices), home)
 
 
 def ready_analysis(home: Path) -> Environment | None:
-    """The environment for analysing images and labels if it is ready; creates nothing."""
+    """Find the environment for analysing images and labels if it is ready; create nothing."""
     return _first_ready(analysis_recipes(), home)
 
 
@@ -82,7 +82,7 @@ def _first_ready(recipes: Sequence[Recipe], home: Path) -> Environment | None:
 
 
 def analysis_recipes() -> list[Recipe]:
-    """Recipes of the environment for analysing images and labels: on cldc's own Python if possible, else on another."""
+    """List the recipes of the environment for analysing images and labels: on cldc's own Python if possible, else on another."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     order = dict.fromkeys((own, *_ANALYSIS_PYTHONS) if own in _ANALYSIS_PYTHONS else _ANALYSIS_PYTHONS)
     requirements = template("environments", "analysis.txt")
@@ -90,7 +90,7 @@ def analysis_recipes() -> list[Recipe]:
 
 
 def codalab_recipes() -> list[Recipe]:
-    """CodaLab's recipes in order of preference on this machine.
+    """List CodaLab's recipes in order of preference on this machine.
 
     Raises:
         ConfigurationError: It does not run on the forced Python.
@@ -116,7 +116,7 @@ def codalab_recipes() -> list[Recipe]:
 
 
 def tensorflow_recipes(choices: Sequence[TensorFlowChoice]) -> list[Recipe]:
-    """The recipes of a profile's choices, in order.
+    """List the recipes of a profile's choices, in order.
 
     Raises:
         ConfigurationError: cldc has no locked requirements for one.

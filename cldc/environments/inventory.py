@@ -74,7 +74,7 @@ def _diagnose(recipes: Sequence[Recipe], home: Path, *, thorough: bool) -> list[
 
 
 def list_environments(home: Path) -> list[Environment]:
-    """The ready environments in the data folder ``home`` by name, outdated ones included."""
+    """List the ready environments in the data folder ``home`` by name, outdated ones included."""
     folder = environments_folder(home)
     if not folder.is_dir():
         return []

@@ -46,7 +46,7 @@ _ILLEGAL = ("SIGILL", "SIGFPE")
 
 
 def ready(recipe: Recipe, home: Path) -> Environment | None:
-    """The environment of a recipe; None if it is not ready."""
+    """Find the environment of a recipe; None if it is not ready."""
     return read_marker(environments_folder(home) / recipe.id, recipe)
 
 
@@ -174,7 +174,7 @@ def _health_error(environment: Environment, error: CommandFailed) -> Environment
 
 
 def in_use(folder: Path) -> list[int]:
-    """The pids of processes that run a program from an environment's folder."""
+    """List the pids of processes that run a program from an environment's folder."""
     prefix = str(folder) + os.sep
     return [
         process.pid

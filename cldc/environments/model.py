@@ -92,17 +92,17 @@ class Environment:
 
 
 def environments_folder(home: Path) -> Path:
-    """The folder of the environments in ``home``, with links resolved, since an environment works in one place only."""
+    """Return the folder of the environments in ``home``, with links resolved, since an environment works in one place only."""
     return (home / "environments").resolve()
 
 
 def build_requirements() -> Path:
-    """The locked requirements for building packages that have no wheel."""
+    """Return the locked requirements for building packages that have no wheel."""
     return template("environments", "build.txt")
 
 
 def write_marker(environment: Environment) -> str:
-    """The content of a ready environment's marker."""
+    """Write the content of a ready environment's marker."""
     return json.dumps(
         {
             "id": environment.id,
@@ -117,7 +117,7 @@ def write_marker(environment: Environment) -> str:
 
 
 def read_marker(folder: Path, recipe: Recipe | None = None) -> Environment | None:
-    """The environment in a folder; None if it is not ready, its Python is gone, or the folder was moved."""
+    """Read the environment in a folder; None if it is not ready, its Python is gone, or the folder was moved."""
     try:
         marker = json.loads((folder / MARKER).read_text())
         environment = Environment(

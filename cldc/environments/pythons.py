@@ -45,7 +45,7 @@ class Interpreter:
 
 
 def find(python: str, home: Path) -> Interpreter | None:
-    """The first working 64-bit CPython of the version ``python`` (major.minor) on this machine, if any."""
+    """Find the first working 64-bit CPython of the version ``python`` (major.minor) on this machine, if any."""
     seen: set[Path] = set()
     for candidate in _candidates(python, home):
         if candidate in seen or not candidate.is_file():
@@ -92,7 +92,7 @@ def _probe(path: Path, python: str) -> Interpreter | None:
 
 
 def _candidates(python: str, home: Path) -> Iterator[Path]:
-    """Paths where that version may be, the most likely first."""
+    """List the paths where that version may be, the most likely first."""
     if python == f"{sys.version_info.major}.{sys.version_info.minor}":
         yield Path(getattr(sys, "_base_executable", sys.executable))
     for folder, pattern in _collections(python, home):
@@ -124,7 +124,7 @@ def _programs(python: str) -> tuple[Path, ...]:
 
 
 def _collections(python: str, home: Path) -> Iterator[tuple[Path, str]]:
-    """Folders that have one folder for each Python, and the pattern of the wanted ones."""
+    """List the folders that have one folder for each Python, and the pattern of the wanted ones."""
     user = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home fails for who has no home
 
     def chosen(variable: str, *default: str) -> Path:

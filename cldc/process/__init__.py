@@ -44,6 +44,6 @@ _NOT_FOR_CHILDREN = (
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """A child's environment: ours without settings for other programs, plus UTF-8 and ``extra``."""
+    """Build a child's environment: ours without settings for other programs, plus UTF-8 and ``extra``."""
     kept = {k: v for k, v in os.environ.items() if not k.upper().startswith(_NOT_FOR_CHILDREN)}
     return {**kept, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **(extra or {})}

@@ -59,7 +59,7 @@ def start_guarded(
 
 
 def first_report(link: socket.socket, command: Sequence[str]) -> int:
-    """The program's pid, from the guard.
+    """Read the program's pid from the guard.
 
     Raises:
         CommandNotFound: The program can't be started.
@@ -74,7 +74,7 @@ def first_report(link: socket.socket, command: Sequence[str]) -> int:
 
 
 def cannot_start(command: Sequence[str], why: str) -> CommandNotFound:
-    """The error for a program that can't be started."""
+    """Build the error for a program that can't be started."""
     return CommandNotFound(
         f"Can't start {command[0]}: {why}.",
         action=f"Install {Path(command[0]).name}, or add its folder to PATH.",
@@ -222,7 +222,7 @@ class Running:
                     pipe.close()
 
     def too_slow(self, timeout_seconds: float) -> ProcessTimeout:
-        """The error for a program that took too long."""
+        """Build the error for a program that took too long."""
         return ProcessTimeout(
             f"{shlex.join(self.command)} did not finish within {timeout_seconds:.0f} s and was stopped.",
             action="Run the command again; if it happens again, check what keeps this machine or its network busy.",

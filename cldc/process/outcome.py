@@ -59,7 +59,7 @@ class Completed:
 
 
 def describe_exit(returncode: int) -> str:
-    """An exit code in words: ``exit code 1``, or ``signal SIGILL`` for -4."""
+    """Describe an exit code in words: ``exit code 1``, or ``signal SIGILL`` for -4."""
     if returncode >= 0:
         return f"exit code {returncode}"
     try:

@@ -68,7 +68,7 @@ def _adopt_orphans() -> None:
 
 
 def processes_in_proc() -> dict[int, tuple[int, int]]:
-    """Parent and group of each running process by its pid, zombies excluded; for systems with /proc."""
+    """Map each running process's pid to its parent and group, zombies excluded; for systems with /proc."""
     found = {}
     for name in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 - pathlib takes time to import
         with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
@@ -95,7 +95,7 @@ def processes_by_ps() -> dict[int, tuple[int, int]]:
 
 
 def _family(group: int) -> set[int]:
-    """Everything that runs and descends from this process, or is in the program's group or descends from that."""
+    """Find the running descendants of this process, and the program's group with its descendants."""
     processes = processes_in_proc() if os.access("/proc/self/stat", os.R_OK) else processes_by_ps()
     nearest = {pid for pid, (parent, its) in processes.items() if parent == os.getpid() or its == group}
     found: set[int] = set()

@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 def map_in_processes(
     function: Callable[[Item], Result], items: Sequence[Item], *, processes: int, chunk: int
 ) -> Iterator[Result]:
-    """The results of ``function`` in the order of ``items``, computed by other processes.
+    """Apply ``function`` to ``items`` in other processes, and return the results in the same order.
 
     If one of them can't start or is killed, this process computes the rest. Function, items and results are pickled, so the
     function must be on the top level of a module, or a `functools.partial` of one that is. ``chunk`` items are sent at

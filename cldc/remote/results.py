@@ -109,7 +109,7 @@ def _require_ended(remote: Remote, bundle: Bundle) -> None:
 
 
 def _text(remote: Remote, bundle: Bundle, path: str) -> str:
-    """A text file of the run; empty if there is none."""
+    """Read a text file of the run; empty if there is none."""
     try:
         return remote.rest.file(bundle.uuid, path).decode("utf-8", "replace")
     except NotFound:
@@ -163,7 +163,7 @@ def _probe(about: dict[str, Any], image: str) -> Probe:
 
 
 def _caveats(about: dict[str, Any], competition: Competition) -> tuple[str, ...]:
-    """The profile's warnings about that TensorFlow."""
+    """List the profile's warnings about that TensorFlow."""
     choices = [c for c in competition.training.tensorflow if c.version == about.get("version")]
     if not choices or any(choice.faithful for choice in choices):
         return ()

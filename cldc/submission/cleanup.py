@@ -109,7 +109,7 @@ def find_orphans(contestant: Contestant, *, unfinished: bool = False) -> Orphans
 
 
 def _submitted(worksheets: Sequence[Worksheet], usage: Usage) -> set[str]:
-    """Uuids of tagged or evaluated bundles, and of all their ancestors on these worksheets."""
+    """List the uuids of tagged or evaluated bundles, and of all their ancestors on these worksheets."""
     bundles = {bundle.uuid: bundle for worksheet in worksheets for bundle in worksheet.bundles}
     entries = [uuid for uuid, bundle in bundles.items() if bundle.tags or uuid in usage.evaluations]
     return {bundle.uuid for bundle in lineage(entries, bundles.get)}
@@ -141,7 +141,7 @@ class _Finder:
                 yield Orphan("bundle", bundle.uuid, bundle.name, why, bundle.type, bundle.state, running)
 
     def worksheet(self, worksheet: Worksheet, removing: Set[str]) -> Iterator[Orphan]:
-        """The worksheet itself, if only the organisers' bundles stay on it."""
+        """Yield the worksheet itself, if only the organisers' bundles stay on it."""
         contestant = self.contestant
         own = [bundle for bundle in worksheet.bundles if bundle.owner == contestant.account]
         if (self.unfinished or not own) and not remaining_item(worksheet, contestant.competition, removing):

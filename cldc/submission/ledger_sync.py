@@ -98,7 +98,7 @@ def _dataset_of(run: Bundle, parents: Mapping[str, Bundle]) -> Bundle | None:
 def _results(
     contestant: Contestant, bundle: Bundle, run: Bundle, dataset: Bundle
 ) -> Mapping[str, Mapping[str, str]]:
-    """The results of a submission's steps, in the ledger's format."""
+    """Build the results of a submission's steps, in the ledger's format."""
     organisers, uuids = contestant.competition.bundles, {"uuid": bundle.uuid}
     (worksheet,) = bundle.worksheets
     return {

@@ -181,13 +181,13 @@ class AccountState:
         return there | known.uuids if known is not None else there
 
     def score_and_rank(self, uuid: str) -> tuple[float | None, int | None]:
-        """Score and rank of a bundle, now or when the board was last read here; None if it has none."""
+        """Find score and rank of a bundle, now or when the board was last read here; None if it has none."""
         row = next((r for r in self.board.rows if r.submission == uuid), None) if self.board else None
         known = row or self.board_results.get(uuid)
         return (known.score, known.rank) if known else (None, None)
 
     def free_name(self, base: str, dataset_hash: str) -> str:
-        """The first of ``base``, ``base-2``, ``base-3``, ... that is not another dataset's entry.
+        """Find the first of ``base``, ``base-2``, ``base-3``, ... that is not another dataset's entry.
 
         An unfinished submission of this dataset under one of them keeps that name, so that it is found again
         from any machine, with or without its ledger.

@@ -105,7 +105,7 @@ def replaced_by(newer: KnownSubmission | None, rows: Mapping[str, Row]) -> str:
 def _tagged_status(
     known: KnownSubmission, row: Row | None, bundle: Bundle | None, competition: Competition, replaced: str
 ) -> SubmissionStatus:
-    """The status of a submission that has, or had, the tag."""
+    """Find the status of a submission that has, or had, the tag."""
     record, tag, withdrawal = known.record, known.steps[TAG], known.withdrawal
     since, score, action = tag.finished or tag.started, row.score if row else None, ""
     if withdrawal is not None:
@@ -133,7 +133,7 @@ def _tagged_status(
 
 
 def _unscored(record: Record, bundle: Bundle | None, competition: Competition) -> tuple[str, str, str]:
-    """Stage, detail and action for a tagged bundle that is on no board; it may have changed since."""
+    """Return stage, detail and action for a tagged bundle that is on no board; it may have changed since."""
     if bundle is None:
         action = f"run `cldc withdraw {record.name}`, then `cldc submit` again."
         return "tagged", "its bundle is no longer on the server, so it can't be scored", action
@@ -147,7 +147,7 @@ def _unscored(record: Record, bundle: Bundle | None, competition: Competition) -
 
 
 def _unfinished_status(known: KnownSubmission, rest: Rest, now: datetime) -> SubmissionStatus:
-    """The status of an unfinished submission: its first step that is not done, with the server's view of a run."""
+    """Find the status of an unfinished submission: its first step that is not done, with the server's view of a run."""
     record = known.record
     step = next(name for name in STEPS if known.finished(name) is None)
     begun, failed = known.steps.get(step), known.failed_run
@@ -165,7 +165,7 @@ def _unfinished_status(known: KnownSubmission, rest: Rest, now: datetime) -> Sub
 
 
 def _run_status(rest: Rest, uuid: str, now: datetime) -> tuple[str, str, str]:
-    """A run's state, the end of its log, and the next action if it is stuck."""
+    """Return a run's state, the end of its log, and the next action if it is stuck."""
     try:
         run = rest.bundle(uuid)
     except CodaLabError as error:
@@ -180,7 +180,7 @@ def _run_status(rest: Rest, uuid: str, now: datetime) -> tuple[str, str, str]:
 
 
 def _why_stuck(run: Bundle) -> str:
-    """CodaLab's explanation, and the resources that a worker needs to take the run."""
+    """Return CodaLab's explanation, and the resources that a worker needs to take the run."""
     asked = f"it asks for the image {run.requested_image}" if run.requested_image else "it asks for no image"
     said = f" ({run.state_details.strip()})" if run.state_details else ""
     return f"no worker has taken it yet{said}; {asked}: the server's operators see which workers are free"
