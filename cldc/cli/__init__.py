@@ -46,7 +46,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "leaderboard": ("leaderboard", "Show the competition's leaderboard with your rows marked."),
         "quota": ("submissions", "Show how many submissions are left."),
         "open": ("open", "Open a submission or the guide in the browser."),
-        "withdraw": ("submissions", "Take the tag off a submission."),
+        "withdraw": ("submissions", "Remove the tag of a submission."),
         "clean": ("submissions", "Remove from the server what no submission of yours needs."),
     },
     "Rehearse, teach": {
