@@ -25,7 +25,7 @@ _UNESCAPED = "!#$%&'*+,/:;=?@[]~"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the board shows of a description; an empty ``name`` hides the entry."""
+    """The parts of a description that the board shows; an empty ``name`` hides the entry."""
 
     name: str
     institution: str

@@ -44,7 +44,7 @@ def pack(report: ValidationReport, folder: Path, observer: Observer = SILENT) ->
 
     Raises:
         InvalidDataset: The dataset has errors, or changed since it was validated, or is too large for a zip.
-        StorageError: No room or no permission.
+        StorageError: The disk is full or not writable.
     """
     report.require_valid()
     dataset = report.dataset

@@ -100,7 +100,7 @@ def draw_label_book(
     """Draw a label book (or, with another seed, a test set): ``images`` images, shared evenly among the class folders.
 
     Raises:
-        UsageError, StorageError: As `draw`.
+        UsageError, StorageError: For the reasons of `draw`.
     """
     if images < len(competition.dataset.classes):
         raise UsageError(

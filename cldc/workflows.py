@@ -1,4 +1,4 @@
-"""The workflows that `cldc init --ci` writes, and where their action is taken from."""
+"""The workflows that `cldc init --ci` writes, and the source of their action."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 from cldc.errors import ConfigurationError
 from cldc.resources import template
 
-# What the templates name instead of the action's and the package's real home.
+# The templates' placeholders for the address of the action and of the package.
 _UNKNOWN = "0" * 40
 _PLACEHOLDER = f"cldc/cldc/.github/actions/submit@{_UNKNOWN}"
 _SOURCE = f"git+https://github.com/cldc/cldc@{_UNKNOWN}"
@@ -53,7 +53,7 @@ def workflow(ci: Host, origin: tuple[str, str], *, server: str, competition: str
     Args:
         ci: The code host; ``classroom`` is GitHub with a workflow that checks and submits nothing.
         origin: The result of `origin_of`.
-        server: Where the job signs in. The workflow names it, so that a change of cldc.toml sends no password elsewhere.
+        server: The server to sign in to. The workflow names it, so that a change of cldc.toml sends no password elsewhere.
         competition: The profile's name, or its path from the repository's folder.
     """
     source, target = _PLACES[ci]

@@ -93,7 +93,7 @@ def parse(
         extended_by: The profiles that extend this one, for messages.
 
     Raises:
-        ConfigurationError: As in `load`.
+        ConfigurationError: For the reasons of `load`.
     """
     what = f"profile {name}" if folder is None else str(folder / f"{name}.toml")
     table = read_toml(text, what=what)
@@ -165,7 +165,7 @@ def scripts_beside(competition: Competition) -> dict[str, Path]:
     """Return the scripts in the profile's folder that it names, by the key that names each.
 
     Raises:
-        ConfigurationError: As `file_beside`.
+        ConfigurationError: For the reasons of `file_beside`.
     """
     side = competition.organiser
     named = {

@@ -35,7 +35,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class DatasetRules:
-    """What a dataset must look like.
+    """The rules for a dataset's form.
 
     Attributes:
         splits: Folders of the dataset, the training split first.
@@ -150,7 +150,7 @@ class TensorFlowChoice:
         python: The Python it wants, as major.minor.
         faithful: Whether the organisers' script trains in it what it trained in the competition. In the others only the
             built-in script is run.
-        why: What using it means for the result, in words.
+        why: Its effect on the result, in words.
     """
 
     version: str
@@ -187,7 +187,7 @@ class ScorePath:
 
     Attributes:
         name: Its name on the board.
-        path: Where the evaluation leaves it, as /FILE:KEY.
+        path: Its place in the evaluation's output, as /FILE:KEY.
     """
 
     name: Line
@@ -196,7 +196,7 @@ class ScorePath:
 
 @dataclass(frozen=True, slots=True)
 class Organiser:
-    """The organisers' side: what CodaLab's scoring daemon is configured with.
+    """The organisers' side: the configuration of CodaLab's scoring daemon.
 
     Attributes:
         log_worksheet: The organisers' private worksheet, which holds the evaluations.
@@ -227,11 +227,11 @@ class Competition:
 
     Attributes:
         name: The profile's file name without ``.toml``; no key.
-        folder: Where files that the profile names are looked for before templates/; no key.
+        folder: The folder in which files that the profile names are searched before templates/; no key.
         files: The profile's file, and those it extends; empty for a built-in one; no key.
         title: The competition's name.
         server: Address of its CodaLab, without a path, or "sandbox" for the one on this machine.
-        dataset: What a dataset must look like.
+        dataset: The rules for a dataset's form.
         quota: How often an account may submit.
         submission: How a submission is marked and described.
         bundles: The organisers' bundles that a submission uses.

@@ -1,1 +1,1 @@
-"""Change what a dataset holds: carry out decisions, draw splits, import pictures."""
+"""Change a dataset's content: carry out decisions, draw splits, import pictures."""

@@ -1,4 +1,4 @@
-"""A dataset: what the training script reads of a folder."""
+"""A dataset: the files of a folder that the training script reads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class IgnoreReason(StrEnum):
 
 
 class SplitState(StrEnum):
-    """What was found where a split's folder should be."""
+    """The kind of thing at the place of a split's folder."""
 
     FOLDER = "a folder"
     MISSING = "missing"
@@ -116,14 +116,14 @@ class Image(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset: what the script reads of a folder.
+    """A dataset: the files of a folder that the training script reads.
 
     Attributes:
         root: The folder, absolute.
         name: Default name of its zip and bundle; CodaLab keeps it unchanged.
         splits: The competition's splits, in the profile's order.
         images: Every file that the script reads, sorted by the bytes of its path.
-        ignored: What the script ignores, sorted by path.
+        ignored: The paths that the script ignores, sorted.
         outward_links: Links through which images outside the folder are read, sorted by path.
     """
 

@@ -1,4 +1,4 @@
-"""Grades what a class handed in: each dataset is found, validated, trained and scored on the hidden test set."""
+"""Grade a class's hand-ins: find each dataset, validate it, train, and score on the hidden test set."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Find each student's dataset in what they handed in, or say in one line why there is none.
+"""Find the dataset in each student's hand-in, or say in one line why there is none.
 
-Others made what is handed in, on other systems and perhaps with bad intent: zips go through the one unpacker, and no link may
-lead out of what was handed in.
+Hand-ins come from other people and systems, perhaps with bad intent: zips go through the one unpacker, and no link may lead
+out of a hand-in.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cldc.grading.model import HandedIn
 from cldc.inside import unpacking
 from cldc.settings import PROJECT_FILE, read_project
 
-# What macOS and Windows put beside the one folder of a zip.
+# Files that macOS and Windows put beside the one folder of a zip.
 _LEFTOVERS = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
 _MOST_NAMED = 5
 

@@ -11,7 +11,7 @@ from cldc.validation import ValidationReport
 
 @dataclass(frozen=True, slots=True)
 class HandedIn:
-    """What one student handed in.
+    """A student's hand-in.
 
     Attributes:
         student: The name of the zip or the folder, without ``.zip``.

@@ -1,4 +1,4 @@
-"""Scores predictions on the hidden test set with the competition's own evaluation script, as the scoring daemon does."""
+"""Score predictions on the hidden test set with the competition's evaluation script, as the scoring daemon does."""
 
 from __future__ import annotations
 

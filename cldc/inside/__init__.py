@@ -1,1 +1,1 @@
-"""What cldc and its programs in isolated environments share; imports nothing of cldc, valid Python 3.8."""
+"""Code that cldc shares with its programs in isolated environments; imports nothing of cldc, valid Python 3.8."""

@@ -25,17 +25,17 @@ LIMIT_DEPTH = 32
 LIMIT_NAME_BYTES = 1024
 _LIMIT_PART_BYTES = 255
 _CHUNK_BYTES = 64 * 1024
-# What an archive reader loads into memory at once besides contents: a tar's extended header, a zip's directory.
+# The most that an archive reader loads into memory at once besides contents: a tar's extended header, a zip's directory.
 _LIMIT_HEADER_BYTES = 64 * 1024
 _LIMIT_DIRECTORY_BYTES = 32 * 2**20
-# What may follow a tar's end: padding, by default up to 10 KiB.
+# The most padding after a tar's end; by default it is up to 10 KiB.
 _LIMIT_PADDING_BYTES = 2**20
 # Windows interprets these as a drive, a stream of a file, a device or another name.
 _NOT_ON_WINDOWS = re.compile(
     r'[<>:"|?*\x00-\x1f]|[. ]$|^(con|prn|aux|nul|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3]|conin\$|conout\$) *(\.|$)',
     re.IGNORECASE,
 )
-# What the readers raise for archives that are damaged, or maliciously crafted.
+# Exceptions of the readers for archives that are damaged or maliciously crafted.
 _DAMAGED = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile, ValueError, OverflowError,
     RecursionError, RuntimeError, NotImplementedError, LookupError,
@@ -47,7 +47,7 @@ class Refused(Exception):
 
 
 class _Member(NamedTuple):
-    """``size`` is None for a folder."""
+    """A member of an archive; ``size`` is None for a folder."""
 
     name: str
     size: int | None
@@ -148,7 +148,7 @@ def _make_folders(top: str, parts: list[str], made: set[str]) -> None:
         try:
             os.mkdir(os.path.join(top, *parts[:end]))
         except FileExistsError:
-            # Ours under another spelling, where the disk takes both for one, or a file.
+            # A folder of ours in a spelling that the disk treats as equal, or a file.
             if not stat.S_ISDIR(os.lstat(os.path.join(top, *parts[:end])).st_mode):
                 raise Refused(f"it names {_shown(path)} twice, as a file and as a folder") from None
         made.add(path)
@@ -189,7 +189,7 @@ def _damage() -> Iterator[None]:
 
 
 class _Bounded:
-    """A file of which no more is read at once than what is needed; remembers what was read last."""
+    """A file that reads no more at once than needed, and remembers the last read."""
 
     def __init__(self, file: Any, limit_bytes: int) -> None:
         self._file, self._limit = file, limit_bytes

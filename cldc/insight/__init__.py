@@ -1,1 +1,1 @@
-"""What a preflight shows: mistakes, suspicious labels, and what changed from one preflight to another."""
+"""Insights from preflights: mistakes, suspicious labels, and what changed from one preflight to another."""

@@ -36,7 +36,7 @@ class ClassChange:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What changed between two preflights.
+    """The differences between two preflights.
 
     Attributes:
         before: The first preflight; ``after`` is the second.

@@ -58,7 +58,7 @@ class RankedLabel:
         fit: How probable the label is, 0 to 1.
         wrong: How probable it is that the label is wrong, 0 to 1, given how many labels of the dataset seem to be wrong. An
             image that is hard to read has a low fit, although its label may be right.
-        problem: What is suspicious; None if nothing is.
+        problem: The reason for suspicion; None if there is none.
         likely: Up to three classes, the most probable first.
     """
 

@@ -36,7 +36,7 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class Insight:
-    """A preflight with what can be learned from it.
+    """A preflight and the insights from it.
 
     Attributes:
         result: The preflight.

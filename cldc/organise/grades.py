@@ -17,7 +17,7 @@ Rule = Literal["best", "last"]
 
 @dataclass(frozen=True, slots=True)
 class Accuracies:
-    """What a submission's run printed, between 0 and 1; None where it printed none or can't be read."""
+    """The accuracies that a submission's run printed, between 0 and 1; None where unknown."""
 
     validation: float | None
     label_book: float | None
@@ -77,7 +77,7 @@ def grade(
 
     Args:
         rows: The organiser's board, hidden entries included.
-        accuracies: What a submission's run printed, by its uuid.
+        accuracies: The accuracies that a submission's run printed, by its uuid.
         contents: A hash of the images of a submission, by its uuid.
     """
     by_account: dict[str, list[Row]] = defaultdict(list)

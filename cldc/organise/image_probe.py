@@ -24,7 +24,7 @@ _DIGEST = re.compile(r"(.+)@sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class ImageProbe:
-    """What a run in the image found out.
+    """The result of a run in the image.
 
     Attributes:
         image: The image by digest; None if the server gave none.

@@ -1,4 +1,4 @@
-"""What an organiser puts on a CodaLab, and the results of scoring."""
+"""An organiser's files, a competition on a server, and the results of scoring."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class OrganiserFiles:
 
 @dataclass(frozen=True, slots=True)
 class PublishedCompetition:
-    """What a competition has on a server.
+    """A competition's worksheets and bundles on a server.
 
     Attributes:
         uuids: From the key of each worksheet (``utils``, ``log``) and bundle (``script``, ``label_book``, ``data``,

@@ -1,4 +1,4 @@
-"""Put a competition on a CodaLab as its organiser: its worksheets and bundles, with their permissions."""
+"""Create a competition on a CodaLab as its organiser: its worksheets and bundles, with their permissions."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from cldc.progress import SILENT, Observer
 from cldc.sample import draw
 from cldc.validation import validate
 
-# The worker pulls the image first, which is some gigabytes, and the class's script may train for long.
+# The worker first pulls the image, several gigabytes, and the class's script may train for long.
 _PATIENCE_SECONDS = 3 * 3600.0
 _NAME = "rehearsal"
 _DRAWN = ".png"
@@ -123,7 +123,7 @@ def _submit(
         worksheet, trained, run.predictions, name=_NAME, description=" ".join(text.split())
     )
     require_ready(codalab.rest, wait_for(codalab.rest, made, observer=observer))
-    # The daemon finds what is tagged by a search, which passes over private bundles.
+    # The daemon searches for the tag, and the search ignores private bundles.
     codalab.cl.set_public([made])
     codalab.cl.set_tags(made, [competition.submission.tag])
 

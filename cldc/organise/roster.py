@@ -25,7 +25,7 @@ class Student:
     """One student.
 
     Attributes:
-        name: As the teacher writes it.
+        name: The name, as the teacher writes it.
         account: The account on CodaLab.
         group: The group the student works in; empty for none.
         extension_hours: Hours by which this student's deadline is later, as the teacher wrote them; empty for none.

@@ -1,4 +1,4 @@
-"""What an organiser decides about submissions: the deadline, extensions of it, and rejections.
+"""The organiser's rulings on submissions: the deadline, its extensions, and rejections.
 
 A late or rejected submission is evaluated like any other and kept off the board, with the reason.
 """

@@ -66,10 +66,10 @@ def score(
     This repeats each submission's run on the hidden test set, so it takes as long as the trainings.
 
     Args:
-        competition: What was tagged after its deadline, or was rejected, is scored and kept off the board.
+        competition: The competition; late and rejected submissions are scored but kept off the board.
         where: The server with the organiser's account, and the competition's folder.
         python: The Python of the `codalab` environment.
-        uuids: As `configuration` takes them; None for those in the profile.
+        uuids: Those that `configuration` needs; None for those in the profile.
         mode: ``finish`` waits until every evaluation has ended, but six hours at most; ``once`` makes one pass, as the
             daemon does each minute; ``watch`` makes passes until it is interrupted.
         every_seconds: Between two passes of ``watch``.

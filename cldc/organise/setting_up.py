@@ -28,7 +28,7 @@ _READABLE = {"script": True, "label_book": True, "test_set": False, "evaluate": 
 
 @dataclass(frozen=True, slots=True)
 class SetUpPlan:
-    """What will be set up, checked as far as possible before anything changes on the server.
+    """The plan of a set-up, checked as far as possible before anything changes on the server.
 
     Attributes:
         path: The profile's file.
@@ -62,7 +62,7 @@ class SetUp:
         image: The container image of the runs, by digest if a run found it out.
         tensorflow: The TensorFlow in it; None if no run asked, or if none works there.
         rehearsed: The score of a submission of drawn images, which was removed again; None if there was none now.
-        remarks: What to know about the script, the image and its TensorFlow.
+        remarks: Remarks on the script, the image and its TensorFlow.
     """
 
     profile: Path
@@ -169,7 +169,7 @@ def set_up(
         where: The server and its organiser.
         replace_changed: Whether files that have changed become new bundles that replace the old ones.
         with_rehearsal: Whether to rehearse a submission at the end.
-        approvals: Where the server is approved that the profile names, since the organiser has chosen it.
+        approvals: The approvals, to which the profile's server is added, since the organiser has chosen it.
         python: Creates the `codalab` environment on first use, and returns its Python.
         observer: Receives progress events.
 

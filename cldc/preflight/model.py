@@ -1,4 +1,4 @@
-"""Trainings, their results, and what trained models predict."""
+"""Trainings, their results, and the predictions of trained models."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LabelBook:
         root: The folder that holds the class folders.
         images: Each image's path relative to ``root``, with slashes, and its SHA-256; sorted.
         folders: The class folders, those without images too.
-        hash: As a dataset's, over these paths and hashes.
+        hash: Computed like a dataset's, over these paths and hashes.
     """
 
     root: Path

@@ -46,7 +46,7 @@ def preflight(
     Raises:
         InvalidDataset: The dataset has errors or has changed since validation.
         PreflightFailed: The environment does not fit the script, or the run has no usable result.
-        StorageError: No room or no permission.
+        StorageError: The disk is full or not writable.
     """
     training.report.require_valid()
     _require_faithful(training, environment)

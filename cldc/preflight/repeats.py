@@ -42,7 +42,7 @@ def repeats_of(training: Training, times: int) -> tuple[Training, ...]:
     Their commands differ, so their fingerprints differ too, and no submission relies on them.
 
     Raises:
-        ConfigurationError: As in `require_seeds`, or the built-in script can't be read.
+        ConfigurationError: For the reasons of `require_seeds`, or the built-in script can't be read.
     """
     competition = training.competition
     option, script = require_seeds(competition), builtin_script(competition)

@@ -42,7 +42,7 @@ def store(
         The result, with the names of the earlier one.
 
     Raises:
-        StorageError: No room.
+        StorageError: The disk is full.
     """
     if earlier := read(home, result.id):
         names = tuple(name for name in earlier.names if name != result.dataset_name)

@@ -87,7 +87,7 @@ def fill(root: Path, training: Training, python: Path, observer: Observer) -> Wo
 
     Raises:
         InvalidDataset: An image has changed since validation, or the run already uses the dataset's name.
-        StorageError: No room.
+        StorageError: The disk is full.
     """
     dataset, label_book = training.report.dataset, training.label_book
     bundles = training.competition.bundles

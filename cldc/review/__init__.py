@@ -1,4 +1,4 @@
-"""A page, served on loopback, on which people look at a dataset's images and decide about them."""
+"""A page, served on loopback, on which people decide about a dataset's images."""
 
 from __future__ import annotations
 

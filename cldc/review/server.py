@@ -24,7 +24,7 @@ from cldc.review.session import ReviewSession
 
 _logger = logging.getLogger("cldc.review")
 _LOOPBACK = "127.0.0.1"
-# A person may reach it through a tunnel from another port, but never by another name: that would be somebody else's page
+# A person may reach it through a tunnel from another port, but never by another name: that would be a foreign page
 # whose name resolves to this address (DNS rebinding).
 _NAMES = frozenset({_LOOPBACK, "localhost", "[::1]"})
 _THREADS = 8

@@ -35,7 +35,7 @@ class Status:
         started: When it was ready.
         codalab: CodaLab's version.
         python: Version of the Python that it runs in.
-        folder: Where it keeps everything.
+        folder: The folder with all its files.
         competitions: Names of the competitions on it.
     """
 

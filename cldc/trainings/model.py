@@ -19,7 +19,7 @@ class Trainer(Protocol):
     """Trains in an executor.
 
     Attributes:
-        where: Where it trains, as in "on this machine".
+        where: The place of its trainings, such as "on this machine".
         threads: How many threads TensorFlow uses there, which changes a training's numbers; None if workers may differ.
         at_once: How many trainings run at the same time.
     """

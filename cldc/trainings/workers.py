@@ -1,4 +1,4 @@
-"""What a worker on another machine does with a training that is sent to it.
+"""Train on another machine's worker, to which a training is sent.
 
 A worker has cldc installed and its own data folder. It creates the TensorFlow environment once, receives each dataset once,
 trains as `cldc preflight` does and returns its record, which is stored like one of a local training.
@@ -61,7 +61,7 @@ def train_sent(sent: SentTraining, dataset: bytes, label_book: bytes, observer: 
 
     Raises:
         EnvironmentFailed: It has another version of cldc, or can't install the competition's TensorFlow.
-        CldcError: As in `preflight`.
+        CldcError: For the reasons of `preflight`.
     """
     if sent.version != __version__:
         raise EnvironmentFailed(

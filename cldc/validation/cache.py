@@ -42,13 +42,13 @@ CREATE TABLE content (root BLOB, sha256 TEXT, value TEXT, crc INTEGER, PRIMARY K
 
 @dataclass(frozen=True)
 class CachedCheck:
-    """What the last check of a folder says about it now.
+    """Earlier results that still hold for a folder.
 
     Attributes:
         dataset: The folder as it was scanned; images that have not changed since that check with their SHA-256.
         key: A hash of everything but the images that a report depends on; empty if the report must not be used again.
         report: That check's report, if the next one would be the same.
-        inspections: What is known of the folder's contents, by SHA-256; empty if there is a report.
+        inspections: Known inspections of the folder's contents, by SHA-256; empty if there is a report.
     """
 
     dataset: Dataset

@@ -41,8 +41,8 @@ Command = Literal["validate", "apply"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change: ``rename`` from ``source`` to ``target``, set ``source`` ``aside``, ``strip`` it of metadata, or make
-    the new ``folder`` ``target``.
+    """One change: ``rename`` from ``source`` to ``target``, set ``source`` ``aside``, ``strip`` it of metadata, or create
+    the ``folder`` ``target``.
 
     Paths are relative to the dataset, with slashes. For ``aside`` and ``strip``, ``target`` is where the file or its original
     is kept in a folder outside. ``sha256`` is that of the file without its metadata.
@@ -61,7 +61,7 @@ class Fixed:
 
     Attributes:
         root: The fixed folder.
-        changes: What was done.
+        changes: The changes.
         record: For `undo`, if it was done in place.
         left: Paths that only a copy could fix, because links lead to them or through them.
         copied: Links out of the dataset that the copy replaces with the files themselves.
@@ -107,12 +107,12 @@ def carry_out(
     """Apply the changes in order, and return their record, for `undo`.
 
     Args:
-        changes: What to do, in this order.
+        changes: The changes, in their order.
         root: The dataset, resolved.
         records: Where to create a folder for the record.
-        command: Which command does it, for the command that undoes it.
+        command: The command that changes the folder; it determines the one to undo it.
         task: Its name in progress events.
-        aside: Where to put what is set aside; by default beside the record.
+        aside: The folder for files that are set aside; by default beside the record.
         observer: Receives progress.
 
     Raises:

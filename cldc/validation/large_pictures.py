@@ -52,7 +52,7 @@ def reduced_picture(content: bytes, verdict: Verdict) -> Picture | None:
     try:
         if verdict.format is Format.PNG and not content[28]:
             depth, colour = content[24], content[25]
-            # How many bytes lie between a byte and the one that the PNG's filters compare it with.
+            # The distance in bytes between a byte and the one that the PNG's filters compare it with.
             distance = max(1, depth * SAMPLES[colour, depth] // 8)
             if distance in _MODES:
                 factor = _factor(width, height)

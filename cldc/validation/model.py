@@ -63,12 +63,12 @@ class RuleMatch(NamedTuple):
 
 @dataclass(frozen=True)
 class InspectedDataset:
-    """The input of the rules: a dataset and what its images show.
+    """The input of the rules: a dataset and the inspections of its images.
 
     Attributes:
         dataset: The dataset.
         competition: Whose rules apply.
-        inspections: What each content shows, by SHA-256; unreadable files have none.
+        inspections: The inspection of each content, by SHA-256; unreadable files have none.
         pairs: Contents of dataset and label book that show the same drawing.
         label_book: Paths in the label book for each SHA-256 there; empty if none was given.
         ignored_formats: Picture formats, by content, of files that the script ignores, by path.
@@ -139,7 +139,7 @@ class Rule(NamedTuple):
         counted: The same after a number above 1, such as "drawings with two labels".
         severity: How bad a finding is, unless the rule says otherwise.
         why: Why that is a problem.
-        source: Where that was observed or is specified.
+        source: The observation or specification that it is based on.
         check: Finds it.
     """
 
@@ -171,7 +171,7 @@ class ValidationReport:
     """Everything found in a dataset.
 
     Attributes:
-        dataset: What was checked.
+        dataset: The checked dataset.
         competition: Whose rules were applied.
         findings: Errors first, then warnings, then notes.
         metadata: Number of images with metadata that a submission would publish.

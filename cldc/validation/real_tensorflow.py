@@ -64,13 +64,13 @@ def ask_tensorflow(
     A verdict stays UNKNOWN only if the file has changed since it was hashed, can't be read, or takes TensorFlow minutes.
 
     Args:
-        files: What is asked about: one path for each content.
+        files: One path for each content to ask about.
         choices: The competition's versions of TensorFlow.
         home: The data folder, where the environment is and the answers are kept.
         observer: Receives progress.
 
     Raises:
-        EnvironmentFailed: No TensorFlow can be had.
+        EnvironmentFailed: No TensorFlow can be installed.
         ProcessFailed: TensorFlow does not start.
         StorageError: The answers can't be kept.
     """

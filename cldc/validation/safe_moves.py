@@ -1,4 +1,4 @@
-"""Move, copy and strip parts of a dataset so that, whenever it is interrupted, everything is whole in at least one place."""
+"""Move, copy and strip parts of a dataset; after an interruption everything is whole in at least one place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ignored files and unreadable images really are: advice on them depends on their content, not on their name."""
+"""The real kind of ignored files and unreadable images: advice on them depends on their content, not on their name."""
 
 from __future__ import annotations
 

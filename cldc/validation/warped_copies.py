@@ -1,7 +1,7 @@
 """Copies of drawings that were rotated, sheared, scaled or stretched, between splits and the label book.
 
-Finding them takes numpy, so it runs in the environment that also ranks labels. Copies within one split are not looked for:
-they are often deliberate.
+Finding them takes numpy, so it runs in the environment that also ranks labels. Copies within one split are ignored: they
+are often deliberate.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Watch a folder, and the decisions about its images, for changes without opening a file."""
+"""Watch a folder and the decisions about its images for changes, without opening a file."""
 
 from __future__ import annotations
 

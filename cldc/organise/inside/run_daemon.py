@@ -1,4 +1,4 @@
-"""Runs CodaLab's own scoring daemon, `cl-competitiond`.
+"""Run CodaLab's scoring daemon, `cl-competitiond`.
 
     CODALAB_USERNAME=... CODALAB_PASSWORD=... python run_daemon.py CONFIG LEADERBOARD [--mode finish|once|watch] [--again UUID...]
 
@@ -36,7 +36,7 @@ _GATHER_SECONDS = 10.0  # a pass reads everything, so wait for more evaluations 
 _ESTIMATE_SECONDS = 5.0
 _OUT_OF_TIME = 3
 _LIMIT_BYTES = 256 * 2**20  # the daemon asks for all that is tagged at once
-# What CodaLab's client raises when the server refuses or can't be reached.
+# Exceptions of CodaLab's client if the server refuses or can't be reached.
 _REFUSED = (JsonApiException, UsageError)
 
 

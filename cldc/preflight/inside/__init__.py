@@ -1,1 +1,1 @@
-"""What runs in the environment that trains: TensorFlow reads the images, and a trained model predicts them."""
+"""Programs for the environment that trains: TensorFlow reads the images, and a trained model predicts them."""

@@ -144,9 +144,9 @@ def configure(home: Home, ports: dict[str, int], database: dict[str, str]) -> No
     """Write the configuration that CodaLab reads when it is imported, and make it run on this Python.
 
     Args:
-        home: Where it keeps everything.
+        home: The folder with all its files.
         ports: Of its REST and its websocket server.
-        database: Which one it uses, as its configuration says it.
+        database: The database's name in CodaLab's configuration.
     """
     os.environ["CODALAB_HOME"] = str(home.codalab)
     os.environ.pop("CODALAB_CONFIG", None)

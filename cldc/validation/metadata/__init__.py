@@ -1,1 +1,1 @@
-"""What image files carry beside their pictures: `finding` finds it, `removal` removes it."""
+"""The metadata in image files: `detection` finds it, `removal` removes it."""

@@ -1,4 +1,4 @@
-"""The blocks of a GIF file that its picture does not need: comments, and what applications added."""
+"""The blocks of a GIF file that its picture does not need: comments, and data of applications."""
 
 from __future__ import annotations
 

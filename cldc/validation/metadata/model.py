@@ -21,10 +21,10 @@ class Piece(NamedTuple):
     """A part of a file that no decoder needs.
 
     Attributes:
-        start: Where it begins, in bytes.
-        end: Where what follows it begins.
-        kinds: What it reveals; nothing if it is harmless, such as the name of a program.
-        instead: What must replace it.
+        start: The offset of its first byte.
+        end: The offset of the first byte after it.
+        kinds: The kinds of metadata in it; none if it is harmless, such as the name of a program.
+        instead: The bytes that must replace it.
     """
 
     start: int

@@ -1,4 +1,4 @@
-"""Rules about what a submission would publish unintentionally."""
+"""Rules about content that a submission would publish unintentionally."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Component:
 
 @dataclass(slots=True)
 class Frame:
-    """What SOF says."""
+    """The content of SOF."""
 
     progressive: bool
     arithmetic: bool
@@ -64,7 +64,7 @@ class HuffmanTable:
 
 @dataclass(slots=True)
 class Scan:
-    """What SOS says."""
+    """The content of SOS."""
 
     components: list[Component]
     start: int

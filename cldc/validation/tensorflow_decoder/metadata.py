@@ -1,4 +1,4 @@
-"""What TensorFlow ignores and people see: the EXIF orientation, colour profiles, and the like in a PNG."""
+"""Metadata that TensorFlow ignores and image viewers apply: EXIF orientation, colour profiles, and the like in a PNG."""
 
 from __future__ import annotations
 
