@@ -20,7 +20,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 
 from benchmarks.report import publish
 from cldc.validation.features import features_of_picture
-from cldc.validation.inspection import Features
+from cldc.validation.inspection_result import Features
 from cldc.validation.near_duplicates import Similarity, find_near_duplicates, group_pairs
 from cldc.validation.pictures import picture_of
 from cldc.validation.tensorflow_decoder import judge

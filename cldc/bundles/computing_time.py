@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cldc.bundles.account import ServerAccount
+from cldc.bundles.server_account import ServerAccount
 from cldc.codalab import User
 from cldc.codalab.failures import MORE_TIME
 from cldc.errors import QuotaExceeded

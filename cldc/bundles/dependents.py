@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 
-from cldc.bundles.account import ServerAccount
+from cldc.bundles.server_account import ServerAccount
 from cldc.codalab import Bundle
 from cldc.leaderboard import evaluated_submission
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from cldc.bundles.account import ServerAccount
+from cldc.bundles.server_account import ServerAccount
 from cldc.codalab import Bundle, Dependency, Rest, progress_of
 from cldc.codalab.failures import NotFound, PermissionDenied, TooLarge
 from cldc.competition import Reference

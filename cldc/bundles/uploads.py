@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from cldc import files
-from cldc.bundles.account import ServerAccount
+from cldc.bundles.server_account import ServerAccount
 from cldc.codalab import Bundle, require_ready, wait_for
 from cldc.codalab.failures import not_done
 from cldc.errors import NotFinished

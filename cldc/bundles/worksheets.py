@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 
 from msgspec.structs import replace
 
-from cldc.bundles.account import ServerAccount
 from cldc.bundles.dependents import creation_key
+from cldc.bundles.server_account import ServerAccount
 from cldc.bundles.uploads import dataset_hash_of, finished_uploads
 from cldc.codalab import Bundle, Worksheet
 from cldc.competition import Competition

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cldc.bundles.account import ServerClock
+from cldc.bundles.server_account import ServerClock
 from cldc.cli.server_app import ServerApp
 from cldc.environments import Environment
 from cldc.errors import CldcError, UsageError

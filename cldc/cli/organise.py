@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cldc.bundles.account import ServerClock
+from cldc.bundles.server_account import ServerClock
 from cldc.cli.options import YES, command, group
 from cldc.cli.organise_backup import archive, backup, restore
 from cldc.cli.organise_class import accounts, grades, reject

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cldc import sandbox
-from cldc.bundles.accuracies import read_submitted
+from cldc.bundles.submitted_runs import read_submitted
 from cldc.cli.options import YES, command
 from cldc.cli.organise_shared import organiser_target
 from cldc.cli.server_app import ServerApp

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from cldc.bundles.account import ServerAccount
 from cldc.bundles.runs import RunLog
+from cldc.bundles.server_account import ServerAccount
 from cldc.codalab import Bundle
 from cldc.environments import Environment
 from cldc.preflight.model import Fingerprint, Training

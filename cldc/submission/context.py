@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Concatenate, ParamSpec, TypeVar
 
-from cldc.bundles.account import ServerAccount
 from cldc.bundles.attempts import repeat
+from cldc.bundles.server_account import ServerAccount
 from cldc.codalab import Bundle, Rest
 from cldc.errors import CldcError
 from cldc.ledger import KnownSubmission, Ledger, Record, StepRecord

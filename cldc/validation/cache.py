@@ -22,7 +22,7 @@ from cldc import __version__
 from cldc.competition import Competition
 from cldc.dataset import Dataset, Image, SplitState, model
 from cldc.files import hash_bytes, private_file
-from cldc.validation.inspection import Features, Inspection
+from cldc.validation.inspection_result import Features, Inspection
 from cldc.validation.metadata.model import Metadata, MetadataCounts
 from cldc.validation.model import Finding, Severity, ValidationReport
 from cldc.validation.tensorflow_decoder import Format, Readable, Remark, Verdict

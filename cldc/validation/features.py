@@ -16,7 +16,7 @@ from PIL import ImageChops
 from PIL.Image import Image, Resampling
 from zlib_ng import zlib_ng
 
-from cldc.validation.inspection import Features
+from cldc.validation.inspection_result import Features
 from cldc.validation.pictures import Picture
 
 _SHAPE = (16, 16)

@@ -19,7 +19,7 @@ from cldc.progress import SILENT, Observer
 from cldc.text import plural
 from cldc.validation.cache import ValidationCache
 from cldc.validation.features import features_of_picture
-from cldc.validation.inspection import MAX_PIXELS, Inspection
+from cldc.validation.inspection_result import MAX_PIXELS, Inspection
 from cldc.validation.large_pictures import reduced_picture
 from cldc.validation.metadata.detection import find_metadata
 from cldc.validation.model import InspectedDataset, WarpedSearch

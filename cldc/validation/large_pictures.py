@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from zlib_ng import zlib_ng
 
-from cldc.validation.inspection import MAX_PIXELS
+from cldc.validation.inspection_result import MAX_PIXELS
 from cldc.validation.metadata.png import chunk
 from cldc.validation.pictures import FORMATS, Picture, as_grey, is_opaque, opened, stored
 from cldc.validation.tensorflow_decoder import Format, Verdict, judge

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from cldc.competition import Competition
 from cldc.dataset import Dataset, Image, meant_class
 from cldc.errors import InvalidDataset
-from cldc.validation.inspection import Inspection
+from cldc.validation.inspection_result import Inspection
 from cldc.validation.metadata.model import NO_METADATA, Metadata, MetadataCounts
 from cldc.validation.near_duplicates import DrawingGroup, Pair, group_pairs
 

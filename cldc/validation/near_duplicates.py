@@ -10,7 +10,7 @@ from enum import StrEnum
 from itertools import chain, combinations, pairwise
 from typing import NamedTuple
 
-from cldc.validation.inspection import Features
+from cldc.validation.inspection_result import Features
 
 # Two pictures must have at least this many of the sampled rows of ink in common, and this share of them.
 # The ten conflicts in the 2021 starting dataset share 92 to 100 %, other pictures with two labels at most 19 %.

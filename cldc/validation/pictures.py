@@ -16,7 +16,7 @@ from typing import NamedTuple
 from PIL import Image
 from zlib_ng import zlib_ng
 
-from cldc.validation.inspection import MAX_PIXELS
+from cldc.validation.inspection_result import MAX_PIXELS
 from cldc.validation.tensorflow_decoder import Remark, Verdict
 
 # Bit depth 8, colour type 0 and no interlacing, as IHDR says it.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from cldc.dataset import Dataset, IgnoreReason, read_start
-from cldc.validation.inspection import Inspection
+from cldc.validation.inspection_result import Inspection
 from cldc.validation.tensorflow_decoder.dispatch import LONGEST_START, foreign_format, format_of
 
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: shorter than 1,024 bytes, the second as of earlier versions.

@@ -162,7 +162,7 @@ def test_a_closed_competition_is_refused_by_the_servers_clock(stage: Stage, tmp_
     assert not any(stage.made(account).values())
 
     # What was still open when it was begun, and is not any more, gets no tag.
-    early = "from datetime import datetime, UTC; from cldc.bundles.account import ServerClock; usual = ServerClock.__call__"
+    early = "from datetime import datetime, UTC; from cldc.bundles.server_account import ServerClock; usual = ServerClock.__call__"
     early += "; times = iter([datetime(2021, 9, 1, tzinfo=UTC)])"
     early += "; ServerClock.__call__ = lambda clock: next(times, None) or usual(clock)"
     late = odd(cldc, early, *submit)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cldc.bundles.account import ServerClock
+from cldc.bundles.server_account import ServerClock
 from cldc.codalab import Health, Rest
 from cldc.competition import QuotaRule
 from cldc.errors import QuotaExceeded

@@ -22,7 +22,7 @@ from cldc.errors import InvalidDataset
 from cldc.render.formats import plain
 from cldc.render.validation import validation_blocks
 from cldc.validation import Finding, InspectedDataset, Severity, ValidationReport, validate
-from cldc.validation.inspection import Inspection
+from cldc.validation.inspection_result import Inspection
 from cldc.validation.near_duplicates import Pair, Similarity
 from cldc.validation.rules import RULES, apply_rules
 from cldc.validation.tensorflow_decoder import Readable, Remark, Verdict

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from cldc.text import plural
-from cldc.validation.inspection import MAX_PIXELS
+from cldc.validation.inspection_result import MAX_PIXELS
 from cldc.validation.model import InspectedDataset, RuleMatch, Severity, rule, rules_in
 from cldc.validation.near_duplicates import Pair, Similarity
 from cldc.validation.tensorflow_decoder import Readable
