@@ -1,4 +1,4 @@
-"""What bundles depend on, and why an account's bundle is still needed: a tag, the scoring daemon, or a bundle that depends on it.
+"""The dependencies of bundles, and why an account's bundle is still needed: a tag, the scoring daemon, or a bundle that depends on it.
 
 The evidence is what the server shows, not one competition's profile: an account may take part in several
 competitions, and create bundles by hand.

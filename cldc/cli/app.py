@@ -1,4 +1,4 @@
-"""What a command works with: settings, output, and questions to the person at the terminal."""
+"""A command's services: settings, output, and questions at the terminal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def shown_path(path: Path) -> str:
 
 
 class App:
-    """What a command works with, each part created when it is first used.
+    """A command's services, each created when it is first used.
 
     Attributes:
         takes_server: Whether the command has the options --server and --account.

@@ -33,7 +33,7 @@ def list_(app: App) -> None:
     """
     found = list_environments(app.home)
     rows = [(e.name, e.version, e.python_version, e.made[:16].replace("T", " "), str(e.path)) for e in found]
-    table = Table(("name", "version", "Python", "made", "folder"), rows)
+    table = Table(("name", "version", "Python", "created", "folder"), rows)
     app.show({"environments": found}, table if rows else Line("No environments yet."))
 
 

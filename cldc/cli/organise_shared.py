@@ -1,4 +1,4 @@
-"""What the commands of `cldc organise` share: who the organiser is and where, and the published board."""
+"""Shared by the commands of `cldc organise`: the organiser's account and server, and the published board."""
 
 from __future__ import annotations
 

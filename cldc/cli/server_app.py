@@ -1,4 +1,4 @@
-"""What a command that talks to a CodaLab works with: accounts, connections, CodaLab's own command line."""
+"""Services of a command that talks to a CodaLab: accounts, connections, CodaLab's own command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command trains with: script, label book and TensorFlow, on this machine or a Dask cluster."""
+"""Train for a command: script, label book and TensorFlow, on this machine or a Dask cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several commands do with a dataset: check it, and undo what was changed in it."""
+"""Check a dataset, and undo changes to it, for several commands."""
 
 from __future__ import annotations
 

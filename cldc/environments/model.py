@@ -20,7 +20,7 @@ _FORM = 1
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What an environment is created from.
+    """The version, Python and requirements of an environment.
 
     Attributes:
         kind: What it is for.

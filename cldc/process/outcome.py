@@ -1,4 +1,4 @@
-"""How a program ended, and the errors for that."""
+"""A program's end in words, and the errors for that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changed between two preflights, as text and as a page."""
+"""The changes between two preflights, as text and as a page."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def format_of(path: Path, names: tuple[str, ...]) -> str | None:
 
 
 def render(name: str, document: Document) -> str:
-    """Write ``document`` in the format of that name, with a line end."""
+    """Write ``document`` in the format of that name, with a final line break."""
     if name == "html":
         from cldc.render.html import render_page  # noqa: PLC0415 - Jinja2, which only a page needs
 

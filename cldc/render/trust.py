@@ -1,4 +1,4 @@
-"""What a project file or a profile claims, as people see it before they approve it."""
+"""The claims of a project file or a profile, as people see them before they approve it."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class Contestant(ServerAccount):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmissionContext(Contestant):
-    """What a submission's steps work with: its contestant and its plan.
+    """The context of a submission's steps: its contestant and its plan.
 
     Attributes:
         begun: Names of the steps that an earlier attempt, in this call or another, began without finishing them.

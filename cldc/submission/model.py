@@ -41,7 +41,7 @@ def steps_from(step: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What the user agreed to by options, besides publishing the dataset and spending a submission.
+    """The user's consent by options, besides publishing the dataset and spending a submission.
 
     Attributes:
         again: The same dataset may be submitted under another name.
@@ -244,7 +244,7 @@ class StoredDescription(OnServer):
 
 @dataclass(frozen=True, slots=True)
 class Evidence(StepResult):
-    """What was verified right before the tag; empty if an earlier call did it, as its findings may no longer hold."""
+    """The findings right before the tag; empty if an earlier call verified it, as they may no longer hold."""
 
     checks: tuple[SubmissionCheck, ...] = ()
 

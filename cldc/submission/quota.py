@@ -1,4 +1,4 @@
-"""How many submissions an account has left: its tags spend them, and withdrawing a tag in time gives one back.
+"""The submissions that an account has left: its tags spend them, and withdrawing a tag in time gives one back.
 
 The scoring daemon counts what it has evaluated, tagged or not, and may start an evaluation before any board shows it. So
 a withdrawn submission is given back only if all visible evidence says that the daemon has not touched it.

@@ -495,7 +495,7 @@ def _require_allowed(context: SubmissionContext, bundle: Bundle) -> None:
             f"{unforeseen[0].name} ({unforeseen[0].uuid}) was tagged since, and would be replaced.",
             action="Run the command again: it says what would be replaced, and --supersede agrees to that.",
         )
-    sync_ledger(context, tagged)  # another machine may have submitted this dataset meanwhile
+    sync_ledger(context, tagged)  # another machine may have submitted this dataset since
     check_same_dataset(plan, context)
     now = context.clock()
     check_open(competition, now, plan.consent)

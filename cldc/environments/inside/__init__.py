@@ -1,1 +1,1 @@
-"""What runs inside the isolated environments; started by path, imports nothing of cldc."""
+"""Programs that run inside the isolated environments; they are started by path and import nothing of cldc."""
