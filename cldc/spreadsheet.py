@@ -20,7 +20,7 @@ class InvalidTable(ConfigurationError):
     """A line of a table can't be used; the message names it."""
 
     def __init__(self, path: Path, line: int, problem: str, action: str) -> None:
-        """``problem`` completes "Line 7 of decisions.csv ...", such as "has no name"."""
+        """Take a ``problem`` that completes "Line 7 of decisions.csv ...", such as "has no name"."""
         super().__init__(f"Line {line} of {path} {problem}.", action=action)
 
 

@@ -20,7 +20,7 @@ _SCORED_WITH = ("log", "label_book", "test_set", "evaluate")
 
 
 def references(competition: Competition) -> dict[str, Reference]:
-    """The profile's worksheets and bundles, by their keys in `PublishedCompetition.uuids`; ``data`` only with a starting dataset.
+    """Return worksheets and bundles by their keys in `PublishedCompetition.uuids`; ``data`` only with a starting dataset.
 
     Raises:
         ConfigurationError: The profile has no [organiser] table.

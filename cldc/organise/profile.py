@@ -144,7 +144,7 @@ def without_uuids(competition: Competition, *, worksheets: bool = False) -> Comp
 
 
 def with_uuids(competition: Competition, uuids: Mapping[str, str]) -> Competition:
-    """The profile with the uuids that the server gave, by the keys of `PublishedCompetition.uuids`.
+    """Return the profile with the server's uuids, by the keys of `PublishedCompetition.uuids`.
 
     A starting dataset that is not on the server is left out, because contestants can't start from it.
     """

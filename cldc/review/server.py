@@ -102,7 +102,7 @@ class ReviewServer:
         return f"http://{_LOOPBACK}:{self.port}/?token={self._token}"
 
     def ticket(self) -> str:
-        """The page's address for a single use, as other accounts of this machine can see a browser's command line."""
+        """Create a single-use address of the page, as other accounts of this machine can see a browser's command line."""
         ticket = secrets.token_urlsafe(24)
         self._tickets.add(ticket)
         return f"http://{_LOOPBACK}:{self.port}/?token={ticket}"

@@ -143,7 +143,7 @@ class ValidationCache:
             base.executemany("INSERT OR REPLACE INTO content VALUES (?, ?, ?, ?)", rows)
 
     def _values(self, table: Literal["dataset", "content"], root: bytes) -> Iterator[dict[str, Any]]:
-        """The undamaged values of a folder."""
+        """Return the undamaged values of a folder."""
         query = f"SELECT value, crc FROM {table} WHERE root = ?"  # noqa: S608 - one of two words
         if self._base is not None:
             with contextlib.suppress(sqlite3.Error):

@@ -229,11 +229,11 @@ class FreeNames:
     """Names in a folder, each given out once."""
 
     def __init__(self, folder: Path, taken: Iterable[str] = ()) -> None:
-        """``taken`` are paths, relative to the folder, that count as taken even where no file is there."""
+        """Count ``taken``, paths relative to the folder, as taken even where no file is there."""
         self._folder, self._taken = folder, set(map(folded, taken))
 
     def take(self, path: str) -> str:
-        """``path`` or, if that is taken, the first of ``NAME-1.png``, ``NAME-2.png`` and so on that is free."""
+        """Return ``path`` or, if it is taken, the first free one of ``NAME-1.png``, ``NAME-2.png`` and so on."""
         wanted, free = PurePosixPath(path), path
         for number in itertools.count(1):
             if folded(free) not in self._taken and not os.path.lexists(self._folder / free):

@@ -130,7 +130,7 @@ def coefficient_bytes(content: bytes) -> int:
 def _strips_of_png(
     content: bytes, width: int, height: int, distance: int, factor: int
 ) -> Iterator[Image.Image]:
-    """A PNG's rows in pictures of a few, each made by Pillow from a PNG of these rows alone.
+    """Decode a PNG in strips of a few rows: Pillow reads a PNG of just these rows.
 
     A filter refers to the row above: so each strip is unfiltered below the last row of the one before it.
     """

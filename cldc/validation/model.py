@@ -206,7 +206,7 @@ class ValidationReport:
         return self.competition.dataset.padded(sum(classes.values()) for classes in self.counts.values())
 
     def of(self, severity: Severity) -> tuple[Finding, ...]:
-        """The findings of one severity."""
+        """Return the findings of one severity."""
         return tuple(finding for finding in self.findings if finding.severity == severity)
 
     @property

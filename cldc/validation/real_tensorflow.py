@@ -150,7 +150,7 @@ class TensorFlowProcess:
     """
 
     def __init__(self, python: Path) -> None:
-        """`python` is the interpreter of an environment with TensorFlow."""
+        """Use `python`, the interpreter of an environment with TensorFlow."""
         self._python = python
         self._child: Child | None = None
 

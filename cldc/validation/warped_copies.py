@@ -57,7 +57,7 @@ def find_warped_copies(
 def search_warped_copies(
     sides: Sequence[Mapping[str, Path]], environment: Environment, home: Path, observer: Observer = SILENT
 ) -> tuple[Pair, ...]:
-    """`find_warped_copies` with a given environment of kind analysis.
+    """Do the work of `find_warped_copies` in a given environment of kind analysis.
 
     Raises:
         ProcessFailed: The search failed.

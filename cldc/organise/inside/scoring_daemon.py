@@ -317,7 +317,7 @@ class _Robust:
             self._leave_out(
                 submit_bundle,
                 self._unreadable(submit_bundle)
-                or "It was not made with the competition's own label book, or what it was made from is gone.",
+                or "It was not made with the competition's own label book, or one of its dependencies was removed.",
             )
         return predicted
 
@@ -333,9 +333,9 @@ class _Robust:
             try:
                 parent = self._fetch("bundles", uuid)
             except Exception as error:
-                return f"What it was made from ({uuid}) can't be read: {error}"
+                return f"Its dependency {uuid} can't be read: {error}"
             if parent.get("bundle_type") == "private" or parent.get("permission", _READ) < _READ:
-                return f"What it was made from ({uuid}) is private."
+                return f"Its dependency {uuid} is private."
             queue += [dependency["parent_uuid"] for dependency in parent["dependencies"]]
         return ""
 

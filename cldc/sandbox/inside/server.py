@@ -265,7 +265,7 @@ class Sandbox:
 
         threading.Thread(target=asyncio.run, args=(serve(),), name="websockets", daemon=True).start()
         if not up.wait(10):
-            raise OSError("the websocket server does not start")
+            raise OSError("the websocket server did not start")
 
     def _worker(self, manager: Any, address: str, ports: dict[str, int]) -> Any:
         """Start the worker, and continue the runs of the last start."""

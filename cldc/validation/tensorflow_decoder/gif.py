@@ -113,7 +113,7 @@ def judge_gif(content: bytes) -> Verdict:
 
 
 def _open(reader: _Reader) -> tuple[int, tuple[int, int]]:
-    """`DGifOpen` and `DGifGetScreenDesc`: the number of global colours, and the canvas."""
+    """Return the number of global colours and the canvas, as `DGifOpen` and `DGifGetScreenDesc` do."""
     if len(reader.content) < 6:
         raise _OpenError(_READ_FAILED)
     try:
@@ -126,7 +126,7 @@ def _open(reader: _Reader) -> tuple[int, tuple[int, int]]:
 
 
 def _slurp(reader: _Reader, frames: list[_Frame], global_colours: int) -> None:
-    """`DGifSlurp`: every record up to the trailer."""
+    """Read every record up to the trailer, as `DGifSlurp` does."""
     transparent = None
     codes = pixels = 0
     while (kind := reader.byte()) != 0x3B:
@@ -157,7 +157,7 @@ def _read_extension(reader: _Reader, transparent: int | None) -> int | None:
 
 
 def _read_frame(reader: _Reader, global_colours: int, *, transparent: int | None) -> _Frame:
-    """`DGifGetImageDesc`, and the sub-blocks: if they are cut short, nothing can save the file."""
+    """Read a frame as `DGifGetImageDesc` does, and its sub-blocks: if they are cut short, nothing can save the file."""
     left, top, width, height, flags = struct.unpack("<HHHHB", reader.take(9))
     colours = global_colours
     if flags & 0x80:
@@ -199,7 +199,7 @@ def _check_colours(frames: list[_Frame]) -> None:
 
 
 def _shown_pixels(frame: _Frame, width: int, height: int) -> bytes:
-    """The indices of the frame that fall on the picture TensorFlow makes, which is as large as the largest frame."""
+    """Return the frame's indices in the picture that TensorFlow creates, which is as large as the largest frame."""
     pixels = decode_pixels(frame.data, frame.minimum, frame.pixels)
     rows = list(range(frame.height))
     if frame.interlaced:

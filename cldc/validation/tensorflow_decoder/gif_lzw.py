@@ -144,7 +144,7 @@ def _expand(prefix: list[int], suffix: bytearray, code: int, clear: int, junk: b
 
 
 def _prefix_char(prefix: list[int], code: int, clear: int) -> int:
-    """`DGifGetPrefixChar`."""
+    """Return the first index of a code's string, as `DGifGetPrefixChar` does."""
     for _ in range(_MAX_CODE + 1):
         if code <= clear:
             break

@@ -120,7 +120,7 @@ def _check_frame(frame: Frame) -> None:
 
 
 def _start_scan(tables: Tables, frame: Frame, scan: Scan) -> None:
-    """`start_input_pass`: the size of an MCU, the tables named, the parameters of a progressive scan."""
+    """Check, as `start_input_pass` does, the size of an MCU, the scan's tables, and progressive parameters."""
     if len(scan.components) > 1 and sum(c.horizontal * c.vertical for c in scan.components) > _MOST_BLOCKS:
         raise RefusedError("an MCU has too many blocks")
     for component in scan.components:
@@ -140,7 +140,7 @@ def _start_scan(tables: Tables, frame: Frame, scan: Scan) -> None:
 
 
 def _check_progression(scan: Scan) -> None:
-    """`start_pass_phuff_decoder`."""
+    """Check progressive parameters as `start_pass_phuff_decoder` does."""
     bad = (
         scan.end != 0
         if scan.start == 0
@@ -151,7 +151,7 @@ def _check_progression(scan: Scan) -> None:
 
 
 def _check_table(table: HuffmanTable | None, kind: str) -> None:
-    """`jpeg_make_d_derived_tbl`."""
+    """Check a Huffman table as `jpeg_make_d_derived_tbl` does."""
     if table is None:
         raise RefusedError(f"a {kind} Huffman table is missing")
     code = 0

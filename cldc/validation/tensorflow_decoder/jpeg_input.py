@@ -28,7 +28,7 @@ class Input:
         self._markers = 0
 
     def byte(self) -> int:
-        """`INPUT_BYTE`."""
+        """Read a byte, as `INPUT_BYTE` does."""
         if self.position >= len(self.content):
             self._run_out()
         value = self.content[self.position]
@@ -36,12 +36,12 @@ class Input:
         return value
 
     def word(self) -> int:
-        """`INPUT_2BYTES`."""
+        """Read two bytes, as `INPUT_2BYTES` does."""
         high = self.byte()
         return high << 8 | self.byte()
 
     def bytes(self, count: int) -> bytes:
-        """`count` times `INPUT_BYTE`."""
+        """Read `count` bytes, as that many `INPUT_BYTE` do."""
         end = self.position + count
         if end > len(self.content):
             self.position = len(self.content)
@@ -55,7 +55,7 @@ class Input:
         self._consumed = self.position
 
     def skip(self, count: int) -> None:
-        """`skip_input_data`."""
+        """Skip input, as `skip_input_data` does."""
         if count > len(self.content) - self.position:
             raise RefusedError("the file ends inside a segment")
         self.position += max(0, count)

@@ -91,7 +91,7 @@ class MarkerReader:
     """`read_markers`: up to the next SOS or EOI."""
 
     def __init__(self, content: bytes) -> None:
-        """`content` begins with SOI."""
+        """Read `content`, which begins with SOI."""
         self.source = Input(content)
         self.source.skip(2)
         self.tables = Tables()

@@ -55,7 +55,7 @@ def skip_scan(reader: MarkerReader, frame: Frame, scan: Scan) -> bool:
 
 
 def _resynchronise(reader: MarkerReader, expected: int) -> None:
-    """`jpeg_resync_to_restart`."""
+    """Find a restart marker, as `jpeg_resync_to_restart` does."""
     while True:
         marker = reader.unread
         if marker >= 0xC0:
@@ -71,7 +71,7 @@ def _resynchronise(reader: MarkerReader, expected: int) -> None:
 
 
 def _finish_last_segment(reader: MarkerReader, frame: Frame, scan: Scan, units: int) -> None:
-    """The data behind the last restart: fine if a marker follows; if none does, it depends on the data."""
+    """Check the data behind the last restart: fine if a marker follows; if none does, it depends on the data."""
     start = reader.source.position
     try:
         reader.unread = reader.source.next_marker()

@@ -60,7 +60,7 @@ class _Reader:
         self._left = _MOST_CHUNKS
 
     def next_chunk(self) -> _Chunk:
-        """`png_read_chunk_header`."""
+        """Read a chunk's header, as `png_read_chunk_header` does."""
         self._left -= 1
         if self._left < 0:
             raise TooMuchWorkError(f"more than {_MOST_CHUNKS} chunks")
@@ -157,7 +157,7 @@ def judge_carefully(content: bytes) -> Verdict:
 
 
 def _read_info(reader: _Reader) -> Header:
-    """`png_read_info`: up to the first IDAT, whose header is left unread."""
+    """Read up to the first IDAT, whose header is left unread, as `png_read_info` does."""
     while True:
         start = reader.position
         chunk = reader.next_chunk()
@@ -179,7 +179,7 @@ def _read_info(reader: _Reader) -> Header:
 
 
 def _read_ihdr(reader: _Reader, chunk: _Chunk) -> Header:
-    """`png_handle_IHDR`."""
+    """Read the header, as `png_handle_IHDR` does."""
     if reader.header is not None:
         raise RefusedError("two IHDR chunks")
     if chunk.length != 13:
@@ -188,7 +188,7 @@ def _read_ihdr(reader: _Reader, chunk: _Chunk) -> Header:
 
 
 def _read_palette(reader: _Reader, chunk: _Chunk) -> None:
-    """`png_handle_PLTE` before the first IDAT."""
+    """Read a palette before the first IDAT, as `png_handle_PLTE` does."""
     if reader.header is None:
         raise RefusedError("PLTE before IHDR")
     if reader.has_palette:

@@ -30,7 +30,7 @@ class InflatedRows:
     """Checks that the IDATs hold the rows IHDR promises."""
 
     def __init__(self, header: Header, next_idat: Callable[[], bytes | memoryview | None]) -> None:
-        """`next_idat` gives the next IDAT's body, checked, or None if another chunk follows."""
+        """Use `next_idat`, which returns the next IDAT's body, checked, or None if another chunk follows."""
         self._groups = header.groups
         self._next_idat = next_idat
         self._idat: bytes | memoryview = b""
@@ -94,7 +94,7 @@ class InflatedRows:
         return piece
 
     def _read_past_the_rows(self) -> None:
-        """`png_read_finish_IDAT`: zlib's errors are warnings here, only a missing chunk is fatal."""
+        """Finish as `png_read_finish_IDAT` does: zlib's errors are warnings here, only a missing chunk is fatal."""
         produced = 0
         while True:
             self._fill()
