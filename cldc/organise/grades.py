@@ -12,7 +12,7 @@ from cldc.leaderboard import NOT_PUBLIC, Row
 from cldc.organise.roster import Student
 from cldc.organise.rulings import LATE
 
-Rule = Literal["best", "last"]
+GradeRule = Literal["best", "last"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class BoardGrade:
 def grade(
     rows: Iterable[Row],
     students: Sequence[Student],
-    rule: Rule,
+    rule: GradeRule,
     *,
     accuracies: Mapping[str, Accuracies],
     contents: Mapping[str, str],
@@ -95,7 +95,7 @@ def grade(
 def _grade(
     student: Student,
     rows: Sequence[Row],
-    rule: Rule,
+    rule: GradeRule,
     accuracies: Mapping[str, Accuracies],
     shared: tuple[str, ...],
 ) -> BoardGrade:
