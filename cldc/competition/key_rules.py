@@ -1,4 +1,4 @@
-"""Rules for the value of one key of a profile; in `model` they stand beside the key's type.
+"""Rules for the value of one key of a profile; in `model` they are beside the key's type.
 
 A value that breaks one of these would fail only later, after minutes of training or with a submission spent.
 Sources: CodaLab 1.7.5's `spec_util` (names, uuids), `Dependency.CHILD_PATH_REGEX` (paths in a bundle), `rest/schemas`

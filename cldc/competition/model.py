@@ -202,7 +202,7 @@ class Organiser:
         log_worksheet: The organisers' private worksheet, which holds the evaluations.
         test_set: The hidden test set, which takes the label book's place in an evaluation.
         evaluate: The evaluation script.
-        evaluate_command: One line of ASCII with {predictions}; the hidden test set lies beside it as ``test``.
+        evaluate_command: One line of ASCII with {predictions}; the hidden test set is beside it as ``test``.
         score: The score that the board shows.
         window_seconds: Length in seconds of the daemon's own rolling window, by the time of evaluation.
         per_window: Evaluations of an account in any such window.
@@ -243,7 +243,7 @@ class Competition:
         guide: Address of the submission guide.
         form: Address of a form to fill out after submitting.
         leaderboard: Address of the scoring daemon's JSON, if it is published.
-        server_status: What is known of the state of that server, with the date it was known at, in sentences; ``init``,
+        server_status: The known state of that server, with the date of that knowledge, in sentences; ``init``,
             ``doctor`` and failures of the server show it.
         extends: The profile whose keys count where this one has none: a built-in name, or a ``.toml`` file in the same
             folder. A key of a table replaces that one key.

@@ -37,7 +37,7 @@ _PROBLEMS = {
 
 @dataclass(frozen=True, slots=True)
 class KeyRule:
-    """A rule for the value of a key, which stands in the key's type as ``Annotated[TYPE, RULE, ...]``.
+    """A rule for the value of a key, part of the key's type as ``Annotated[TYPE, RULE, ...]``.
 
     Attributes:
         holds: Whether a value of that type keeps the rule.

@@ -76,7 +76,7 @@ class Image(NamedTuple):
 
     Attributes:
         split: The split's name.
-        label: The class folder, directly below the split, that the file lies in at whatever depth.
+        label: The class folder, directly below the split, that holds the file at any depth.
         path: Relative to the dataset's root, with slashes; bytes that are not UTF-8 as surrogates.
         size: In bytes, of a link's target; 0 if unknown.
         mtime_ns: Time of the last change, in nanoseconds.
@@ -105,7 +105,7 @@ class Image(NamedTuple):
 
     @property
     def nested(self) -> bool:
-        """Whether it lies in a folder inside its class folder."""
+        """Whether it is in a folder inside its class folder."""
         return self.path.count("/") > 2
 
     @property

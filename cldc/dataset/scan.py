@@ -83,7 +83,7 @@ class _Scanner:
         labels, others = listed[1:]
         self.ignored.extend(IgnoredPath(f"{split}/{name}", IgnoreReason.BESIDE_CLASSES) for name in others)
         for label in labels:
-            # As Keras does: it takes for a file what can't be determined, such as a circular link.
+            # Keras treats anything that can't be determined, such as a circular link, as a file.
             for place, subfolders, files in os.walk(self.root / split / label, onerror=self._cannot_list):
                 folder = Path(place).relative_to(self.root).as_posix()
                 self.folders.append(folder)

@@ -29,7 +29,7 @@ class Matched:
     """Decisions matched to the images of a dataset.
 
     Attributes:
-        by_path: For each image's path the decisions about it. A label applies to all files of a content;
+        by_path: The decisions about each image, by its path. A label applies to all files of a content;
             setting aside and moving apply to the file at the decision's path if it is still there.
         conflicts: Contradictions.
         unmatched: Decisions that match no image of this dataset.

@@ -32,7 +32,7 @@ _LIKELY = 3
 
 
 class LabelProblem(StrEnum):
-    """What is suspicious about an image under its label."""
+    """The reason why an image's label is suspicious."""
 
     OTHER_CLASS = "other-class"
     """It looks like another class."""

@@ -139,7 +139,7 @@ class ReviewSession:
 
         Raises:
             UsageError: The action, class or split is unknown.
-            InvalidTable: Somebody made the table unreadable; it stays as it is.
+            InvalidTable: The table is unreadable now; it stays as it is.
             StorageError: The decisions can't be saved; nothing has changed.
         """
         with self._lock:
@@ -167,7 +167,7 @@ class ReviewSession:
         """Take back the decisions of that number, once; decisions written since stay.
 
         Raises:
-            InvalidTable: Somebody made the table unreadable; it stays as it is.
+            InvalidTable: The table is unreadable now; it stays as it is.
             StorageError: The decisions can't be saved; nothing has changed.
         """
         with self._lock:

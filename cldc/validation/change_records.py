@@ -334,7 +334,7 @@ def _undo(change: Change, root: Path, kept: Mapping[str, Path]) -> bool:
     if change.kind == "strip":
         return restore_original(target, source, change.sha256)
     if change.kind == "folder":
-        with contextlib.suppress(OSError):  # gone, or somebody has put something in it
+        with contextlib.suppress(OSError):  # gone, or no longer empty
             target.rmdir()
             return True
         return False

@@ -20,7 +20,7 @@ from cldc.validation.inspection_result import Features
 from cldc.validation.pictures import Picture
 
 _SHAPE = (16, 16)
-# What is nearer to the background than this share of the blackest ink is no ink.
+# Shades closer to the background than this share of the blackest ink are no ink.
 _INK_SHARE = 0.4
 # Any picture with haze has some of these shades; searching for all would cost more than it is worth.
 _FAINT = tuple(bytes((shade,)) for shade in (2, 5, 9, 14, 20, 28))
@@ -32,8 +32,8 @@ _MIN_ROW_PIXELS = 8
 _PHOTO_PIXELS = 1 << 20
 _BLACKEST = b"\xff"
 _PALE = 128
-# A photo's sides are examined in bands of this share of it. As many as are solid ink are cut off, up to a third; of
-# what then lies along the sides, this much may be ink.
+# A photo's sides are examined in bands of this share of it. Bands of solid ink are cut off, up to a third; along the
+# remaining sides, this share may be ink.
 _BANDS = 64
 _MOST_BANDS = 21
 _SOLID = 0.98
@@ -114,7 +114,7 @@ def _ink(image: Image, corners: set[object]) -> Image:
 def _without_surroundings(ink: Image) -> Image | None:
     """Remove from a photo's ink what fills whole sides, such as a table; None if more runs along the sides.
 
-    Photos of different drawings on one table would else be alike in most of their ink.
+    Otherwise photos of different drawings on one table would share most of their ink.
     """
     box = [0, 0, *ink.size]
     for side in range(4):  # left, top, right, bottom
@@ -153,7 +153,7 @@ def _rows(pixels: bytes, width: int) -> bytes:
     ink = [*map(bytes.strip, rows, repeat(b"\0"))]
     lengths = [*map(len, ink)][:-3]
     # Sampled by how wide their ink is, so that the same rows are taken wherever they lie in two pictures. Rows
-    # through a single stroke are alike in too many drawings: every bar has some of another's widths.
+    # through a single stroke are similar in too many drawings: every bar has some of another's widths.
     found = {
         zlib_ng.crc32(b"|".join(ink[at : at + 4]))
         for at, length in enumerate(lengths)

@@ -32,7 +32,7 @@ def fix_copy(inspected: InspectedDataset, into: Path, observer: Observer = SILEN
 def fix_in_place(inspected: InspectedDataset, fixes: Path, observer: Observer = SILENT) -> Fixed:
     """Fix the dataset's own folder, with a record and what is set aside in a new folder below ``fixes``.
 
-    What lies behind a linked folder is not the dataset's own and stays unchanged; so does what a link leads to.
+    Files behind a linked folder are not the dataset's own and stay unchanged, as do the targets of links.
 
     Raises:
         StorageError: Something can't be moved; the error says how to undo what was done until then.

@@ -35,7 +35,7 @@ STRIP_BYTES = 1 << 20
 _MOST_STRIP_BYTES = 1 << 22
 _PIECE = 1 << 16
 _LENGTH = struct.Struct(">I")
-# The mode of pixels of so many bytes.
+# The mode of pixels by their number of bytes.
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _BYTES_A_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}
 

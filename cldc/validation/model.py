@@ -16,7 +16,7 @@ from cldc.validation.inspection_result import Inspection
 from cldc.validation.metadata.model import NO_METADATA, Metadata, MetadataCounts
 from cldc.validation.near_duplicates import DrawingGroup, Pair, group_pairs
 
-# Whether copies that were rotated, stretched or sheared are looked for; "required" creates the environment for it.
+# Whether to search for copies that were rotated, stretched or sheared; "required" creates the environment for it.
 WarpedSearch = Literal["no", "if ready", "required"]
 
 
@@ -176,7 +176,7 @@ class ValidationReport:
         findings: Errors first, then warnings, then notes.
         metadata: Number of images with metadata that a submission would publish.
         silenced: Number of findings that are left out because a person called them correct as they are.
-        warped_compared: Whether copies that were rotated, stretched or sheared were looked for between splits.
+        warped_compared: Whether the check searched the splits for copies that were rotated, stretched or sheared.
     """
 
     dataset: Dataset

@@ -22,12 +22,12 @@ from cldc.validation.tensorflow_decoder import Remark, Verdict
 # Bit depth 8, colour type 0 and no interlacing, as IHDR says it.
 _PLAIN_GREY = b"\x08\0\0\0\0"
 FORMATS = ("PNG", "JPEG", "GIF", "BMP")
-# Deflate's longest stored block, and what stands before one: whether it is the last, its length, and that inverted.
+# Deflate's longest stored block, and a block's header: whether it is the last, its length, and that inverted.
 _STORED = 0xFFFF
 _BLOCK = struct.Struct("<BHH")
 
 _NONE, _SUB, _UP, _PAETH = b"\0", b"\1", b"\2", b"\4"
-# So many rows are compared in one go, then single ones.
+# This many rows are compared at once, then single ones.
 _AT_ONCE = 16
 _WHITE, _BLACK = b"\xff", b"\0"
 

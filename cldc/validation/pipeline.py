@@ -42,7 +42,7 @@ def validate(
             TensorFlow's answers and warped copies come from its environments. Without it there is none of this.
         use_cache: Whether files that did not change since an earlier check are not read again.
         ask_tensorflow: Whether TensorFlow is asked about images without a verdict; if not, they get a warning.
-        warped: Whether copies that were rotated, stretched or sheared are looked for.
+        warped: Whether to search for copies that were rotated, stretched or sheared.
         label_book: The label book's folder, with one folder for each class, if there is one.
 
     Raises:

@@ -106,7 +106,7 @@ def copy_following_links(
         root: The dataset.
         target: A folder that does not exist yet.
         follow: Folders, relative to the dataset, that are copied even if they are links.
-        leave_out: What is not copied, relative to the dataset.
+        leave_out: Paths to leave out, relative to the dataset.
 
     Raises:
         StorageError: Something can't be read or written.

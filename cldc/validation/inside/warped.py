@@ -31,7 +31,7 @@ from ink import SPECK, Array, processors, read_ink
 _SIDE, _REACH = 48, 2.4
 _COARSE = 20
 _ANGLES = np.radians([-12.0, -6.0, 0.0, 6.0, 12.0])
-# So many of a drawing's nearest neighbours may be its copies. Those that stand out from the references are aligned.
+# This many of a drawing's nearest neighbours may be its copies. Those that stand out from the references are aligned.
 _NEAREST, _STANDS_OUT = 8, 0.4
 # This many neighbours are references: spread evenly in the order of similarity between these two shares of the gallery, or between
 # these places if that is further. A tenth of a dataset is of the same class, and other classes don't compare. The reference that

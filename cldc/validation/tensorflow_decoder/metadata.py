@@ -16,7 +16,7 @@ BYTE_ORDERS = {b"II*\x00": "<", b"MM\x00*": ">"}
 _MOST_ENTRIES = 512
 
 _WHOLE_NUMBERS = {3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I"}
-"""Types of TIFF whose first value Pillow's `exif_transpose` takes for an orientation; EXIF itself requires SHORT, 3."""
+"""Types of TIFF whose first value Pillow's `exif_transpose` uses as the orientation; EXIF itself requires SHORT, 3."""
 
 _PROFILE_START = 8192
 _USUAL_GAMMA = range(45_000, 46_000)

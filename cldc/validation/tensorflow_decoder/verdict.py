@@ -82,7 +82,7 @@ class Verdict(NamedTuple):
         height: Pixels, if the header could be read.
         reason: Why it is not YES, with TensorFlow's own message; empty for YES.
         remarks: How the picture differs from what people see, in no particular order; only for YES and UNKNOWN.
-        rows: The filtered rows of a PNG that is plainly sound, which `judge` had to inflate; nobody keeps them.
+        rows: The filtered rows of a PNG that is plainly sound, which `judge` had to inflate; they are not stored.
     """
 
     readable: Readable
