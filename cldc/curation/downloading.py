@@ -40,7 +40,7 @@ def reference_of(competition: Competition, what: str) -> Reference:
     if found is None or found.uuid is None:
         named = {DATASET: "starting dataset", LABEL_BOOK: "label book", SCRIPT: "training script"}[what]
         instead = {
-            DATASET: "`cldc sample` draws a dataset, `cldc import` makes one of your own pictures",
+            DATASET: "`cldc sample` draws a dataset, `cldc import` creates one from your own pictures",
             LABEL_BOOK: "name the folder that they give you with --label-book",
             SCRIPT: "until then cldc trains with its own implementation",
         }[what]

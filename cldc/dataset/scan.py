@@ -57,7 +57,7 @@ def _cannot_list(root: Path, error: OSError) -> CldcError:
         return storage_error(error, root)
     action = "Give the folder that holds the splits."
     if root.suffix.lower() in ARCHIVE_EXTENSIONS:
-        action = "Unpack it and give the folder that holds the splits; cldc makes the zip itself."
+        action = "Unpack it and give the folder that holds the splits; cldc creates the zip itself."
     return InvalidDataset(f"{root} is a file; a dataset is a folder.", action=action)
 
 

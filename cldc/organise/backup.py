@@ -105,7 +105,7 @@ def unpack_backup(file: Path, scratch: Path) -> tuple[str, str]:
     if not isinstance(about, dict) or not is_name(str(about.get("competition"))):
         raise _no_backup(file, f"it has no {_ABOUT} that names a competition")
     if about.get("format") != _FORMAT:
-        raise _no_backup(file, "another version of cldc made it")
+        raise _no_backup(file, "another version of cldc created it")
     return str(about["competition"]), str(about.get("made"))
 
 

@@ -207,7 +207,7 @@ class _Organiser:
         if found.state == "ready" and not self._replace:
             raise CodaLabError(
                 f"{wanted.reference.name} ({found.uuid}) is on the server with other contents.",
-                action="Run the command again with --replace to make a new one.",
+                action="Run the command again with --replace to create a new one.",
             )
         return False
 

@@ -85,14 +85,14 @@ def _require_usable(
     if output.refusal:
         raise PreflightFailed(
             f"The training script refused the dataset: {output.refusal}. It counts whole batches of "
-            f"{competition.dataset.batch}, and ends with exit code {run.returncode} all the same.",
+            f"{competition.dataset.batch}, and still ends with exit code {run.returncode}.",
             action="Remove images, then run the preflight again; `cldc validate` shows how they are counted.",
         )
     if run.returncode:
         raise _ended(run, log)
     path = folder / competition.run.predictions
     labels = expected_labels(training.label_book, competition, training.script, tensorflow=tensorflow)
-    action = f"Read the script's output in {log}; a submission made from this run would be lost."
+    action = f"Read the script's output in {log}; a submission of this run would be lost."
     try:
         predictions = parse_predictions(path.read_bytes(), labels, output, what=path.name)
     except FileNotFoundError:

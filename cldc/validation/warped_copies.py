@@ -50,7 +50,7 @@ def find_warped_copies(
     except CldcError as error:
         if required:
             raise
-        observer.note(f"Warped copies were not looked for: {error.message.splitlines()[0]}")
+        observer.note(f"Skipped the search for warped copies: {error.message.splitlines()[0]}")
         return None
 
 

@@ -188,7 +188,7 @@ def class_extra(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     "split-empty",
     title="Splits without images",
     severity=Severity.ERROR,
-    why="Keras can't make a dataset of no files.",
+    why="Keras can't create a dataset without files.",
 )
 def split_empty(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Splits without a file that the script reads."""

@@ -66,7 +66,7 @@ _REMARK_TEXTS = {
     Remark.TRANSPARENT_GIF: "Transparency of the GIF is dropped: transparent pixels appear in whatever colour they hide.",
     Remark.PARTIAL_FRAME: "The first frame is not as large as the GIF's canvas: only what lies inside is read.",
     Remark.TRAILING_BYTES: "Bytes after the end of the picture are ignored.",
-    Remark.DAMAGED: "The file is damaged, and is read all the same: parts of the picture may be wrong.",
+    Remark.DAMAGED: "The file is damaged but is still read: parts of the picture may be wrong.",
     Remark.SEVERAL_PICTURES: "Several pictures in one file: only the first is read.",
 }
 
