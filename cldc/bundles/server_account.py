@@ -74,8 +74,12 @@ class ServerClock:
         """Return the time by the server's clock, read once and continued by a monotonic clock; the local time if it sends none."""
         if self._base is None:
             health, started = self._rest.health(), time.monotonic()
-            ahead = health.clock_ahead_seconds or 0.0
-            # The Date header has whole seconds: a clock of ours within two seconds of it is more precise.
-            self._base = (time.time() + (ahead if abs(ahead) > 2 else 0.0), started)
+            now = time.time()
+            if health.date is not None and health.clock_ahead_seconds is not None:
+                # The Date header has whole seconds: a clock of ours within two seconds of it is more precise. Ours may have
+                # jumped since, so its time is the one at which the header came.
+                skew = health.clock_ahead_seconds
+                now = health.date.timestamp() - (skew if abs(skew) <= 2 else 0.0)
+            self._base = (now, started)
         base, started = self._base
         return datetime.fromtimestamp(base, UTC) + timedelta(seconds=time.monotonic() - started)

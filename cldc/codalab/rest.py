@@ -14,6 +14,7 @@ import time
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -54,11 +55,13 @@ class Health:
     Attributes:
         version: CodaLab's version, if it says so.
         seconds: How long the answer took.
-        clock_ahead_seconds: How far the server's clock was ahead of ours, by its Date header, which has whole seconds.
+        date: The server's time when it answered, from its Date header, which has whole seconds.
+        clock_ahead_seconds: How far that was ahead of our clock.
     """
 
     version: str | None
     seconds: float
+    date: datetime | None
     clock_ahead_seconds: float | None
 
 
@@ -116,11 +119,11 @@ class Rest:
         started = time.monotonic()
 
         def health(answer: Response) -> Health:
-            document, ahead = self._connection.decode(answer, JsonApiDocument), None
+            document, date, ahead = self._connection.decode(answer, JsonApiDocument), None, None
             with contextlib.suppress(ValueError):
                 date = email.utils.parsedate_to_datetime(answer.headers.get("Date", ""))
                 ahead = date.timestamp() - time.time()
-            return Health(document.meta.version, time.monotonic() - started, ahead)
+            return Health(document.meta.version, time.monotonic() - started, date, ahead)
 
         return self._connection.send(Request(path="/worksheets", params=[("keywords", ".limit=1")]), health)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -77,7 +78,8 @@ class _Server:
 
     def health(self) -> Health:
         self.asked += 1
-        return Health("1.7.5", 0.0, self.ahead)
+        date = None if self.ahead is None else datetime.now(UTC) + timedelta(seconds=self.ahead)
+        return Health("1.7.5", 0.0, date, self.ahead)
 
 
 @pytest.mark.parametrize("ahead_seconds", [-8 * 86400.0, 0.0, 1.0, 8 * 86400.0, None])
@@ -92,3 +94,15 @@ def test_the_servers_clock_counts_and_a_jump_of_ours_frees_no_place(
     monkeypatch.setattr(time, "time", lambda: 0.0)
     assert timedelta(0) <= clock() - start < timedelta(hours=1)
     assert server.asked == 1
+
+
+@pytest.mark.parametrize("ahead_seconds", [0.0, 8 * 86400.0])
+def test_a_jump_of_our_clock_while_the_servers_is_read_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, ahead_seconds: float
+) -> None:
+    """As if ours jumped a day each time that it is read."""
+    days = itertools.count(1)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + next(days) * 86400)
+    now = datetime.now(UTC) + timedelta(seconds=ahead_seconds)
+    assert abs(ServerClock(cast(Rest, _Server(ahead_seconds)))() - now) < timedelta(minutes=1)
