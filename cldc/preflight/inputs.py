@@ -255,10 +255,13 @@ def label_book_root(folder: Path, competition: Competition) -> Path:
 
     Raises:
         InvalidDataset: Neither has all of them.
+        StorageError: The folder can't be read.
     """
     classes = competition.dataset.classes
     for root in (folder, folder / competition.bundles.label_book.name):
-        if all((root / name).is_dir() for name in classes):
+        with storage_errors(root):
+            complete = all((root / name).is_dir() for name in classes)
+        if complete:
             return root.absolute()
     raise InvalidDataset(
         f"{folder} is not a label book: it does not hold the class folders {', '.join(classes)}.",
