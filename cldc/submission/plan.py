@@ -269,7 +269,7 @@ def _checks(plan: Plan, state: AccountState, preflight: PreflightResult | None) 
         "disk": lambda: _disk(report, state) if "upload" in plan.steps else "uploaded already",
         "time": lambda: _time(report, state, preflight) if "run" in plan.steps else "the run has started",
         "organisers' bundles": lambda: _organisers(state),
-        "same dataset": lambda: check_same_dataset(plan, state.contestant),
+        "same dataset": lambda: check_same_dataset(plan, state.contestant, state.tagged),
         "links": lambda: _SPENT if plan.spent else check_links(report.dataset.outward_links, consent.links),
         "metadata": lambda: _metadata(report),
         "replaces": lambda: _replaces(plan, competition),
@@ -344,19 +344,25 @@ def _organisers(state: AccountState) -> str:
     return "reachable"
 
 
-def check_same_dataset(plan: Plan, contestant: Contestant) -> str:
+def check_same_dataset(plan: Plan, contestant: Contestant, tagged: Iterable[Bundle]) -> str:
     """Check that the content is new: submitting it again under another name would waste a submission.
+
+    A submission whose bundle is ``tagged`` counts even if the call that set the tag has not recorded it, or was killed.
 
     Raises:
         SubmissionRefused: It was submitted under another name, and the user did not ask to submit it again.
     """
+    uuids = {bundle.uuid for bundle in tagged}
     for known in contestant.submissions:
-        other = known.record.id != plan.record.id
-        if known.tagged and other and known.record.dataset_hash == plan.record.dataset_hash:
+        record = known.record
+        if record.id == plan.record.id or record.dataset_hash != plan.record.dataset_hash:
+            continue
+        if known.tagged or known.uuids & uuids:
             if plan.consent.again:
-                return f"submitted before as {known.record.name}; again, as requested"
+                return f"submitted before as {record.name}; again, as requested"
+            when = (known.tagged or record.created).astimezone()
             raise SubmissionRefused(
-                f"This dataset was already submitted as {known.record.name!r} on {known.tagged.astimezone():%Y-%m-%d %H:%M}.",
+                f"This dataset was already submitted as {record.name!r} on {when:%Y-%m-%d %H:%M}.",
                 action="Change the dataset, or add --again to spend another submission on it.",
             )
     return "not submitted before" if TAG in plan.steps else f"submitted already as {plan.record.name}"

@@ -496,7 +496,7 @@ def _require_allowed(context: SubmissionContext, bundle: Bundle) -> None:
             action="Run the command again: it says what would be replaced, and --supersede agrees to that.",
         )
     sync_ledger(context, tagged)  # another machine may have submitted this dataset since
-    check_same_dataset(plan, context)
+    check_same_dataset(plan, context, tagged)
     now = context.clock()
     check_open(competition, now, plan.consent)
     current_quota(competition.quota, tagged, context.submissions, now).require()

@@ -117,9 +117,11 @@ def test_what_another_process_has_submitted_meanwhile_counts_in_the_quota_that_i
     assert (done.again, len(done.quota.spent)) == (True, 1)
 
 
-def test_a_dataset_that_another_machine_submits_under_another_name_meanwhile_is_not_tagged(
-    server: Server, shapes: Competition, tmp_path: Path
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_dataset_that_someone_else_submits_under_another_name_meanwhile_is_not_tagged(
+    server: Server, shapes: Competition, tmp_path: Path, killed: bool
 ) -> None:
+    """Another machine, or a call on this one that was ``killed`` before it recorded its tag."""
     by_name = replace(shapes, submission=replace(shapes.submission, supersedes="name"))
     rest = cast(Any, Rest(server, ME))
     with Ledger(tmp_path) as ledger:
@@ -130,6 +132,9 @@ def test_a_dataset_that_another_machine_submits_under_another_name_meanwhile_is_
             **{f.name: getattr(me, f.name) for f in fields(me)}, plan=plan(record, by_name)
         )
         submit(server, shapes, 0)
+        if killed:
+            (other,) = sync_ledger(me, me.tagged_bundles())
+            ledger.begin(other.id, TAG, now=me.clock())
         worksheet = server.add_worksheet(ME, "own")
         bundle = server.add(ME, "make", "mine", worksheet=worksheet)
         with pytest.raises(SubmissionRefused, match="already submitted as 'try-0'"):
