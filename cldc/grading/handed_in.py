@@ -46,8 +46,8 @@ def list_handed_in(folder: Path) -> tuple[HandedIn, ...]:
 def find_dataset(entry: HandedIn, work: Path, splits: Sequence[str]) -> Path:
     """Find the folder of the student's dataset; a zip is unpacked below ``work``.
 
-    A zip holds one folder with the splits, as `cldc package` writes it. A folder is the dataset, or holds one zip, or names
-    the dataset in its cldc.toml, or holds one folder with the splits, however deep.
+    A zip holds one folder with the splits, as `cldc package` writes it. A folder is the dataset, or holds one zip, or
+    names the dataset in its cldc.toml, or holds one folder with the splits at any depth.
 
     Raises:
         InvalidDataset: There is no dataset, or not exactly one; the message gives the reason in one line.

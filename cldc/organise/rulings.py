@@ -153,7 +153,7 @@ def is_late(created: datetime, sighting: Sighting | None, closes: datetime | Non
 def rule_on(text: str, folder: Path, closing: Deadline) -> str:
     """Add to each entry of the daemon's board the reason, if any, for which it must not be shown.
 
-    The daemon does not know the owner of a bundle that is private or removed, so that is taken from the previous board.
+    The daemon does not know the owner of a bundle that is private or removed; this uses the previous board's.
     """
     board: dict[str, Any] = json.loads(text)
     before = _entries(read_json(folder / BOARD) or {"leaderboard": []})

@@ -79,8 +79,7 @@ class ValidationCache:
     ) -> CachedCheck:
         """Load what earlier checks stored about a scanned folder.
 
-        ``conditions`` are what its report depends on besides folder, competition and label book; without any, no report
-        is wanted.
+        The report depends on ``conditions`` besides folder, competition and label book; without any, load no report.
         """
         root = os.fsencode(dataset.root)
         last: dict[str, Any] = next(self._values("dataset", root), {})

@@ -151,8 +151,8 @@ def carry_out_in_copy(
 ) -> Path:
     """Copy the dataset to ``into`` with the changes, and return that; the original and what it links to stay unchanged.
 
-    What would be set aside is left out; `copy_following_links` says what else is copied, with ``follow`` besides splits
-    and classes. ``into`` appears when it is complete.
+    Files to set aside are left out. `copy_following_links` says what else is copied, with ``follow`` besides splits and
+    classes. ``into`` appears when it is complete.
 
     Raises:
         UsageError: ``into`` exists, or lies in the dataset.

@@ -48,9 +48,8 @@ class Similarity(StrEnum):
 class Pair(NamedTuple):
     """Two contents, by SHA-256 and in order, that show the same drawing.
 
-    ``measure`` is, for ROWS, the share of the rows of ink that they have in common; for SHAPE, how far their blocks differ
-    on average, as a share of their mean; for WARPED, how far they differ once they are aligned, as a share of what other
-    drawings do; 0 for INK.
+    ``measure`` is, for ROWS, the share of common rows of ink; for SHAPE, the blocks' mean difference as a share of their
+    mean; for WARPED, the difference after alignment as a share of that of other drawings; for INK, 0.
     """
 
     first: str

@@ -89,8 +89,8 @@ def _scan_label_book(folder: Path, rules: DatasetRules) -> Dataset:
 def _silence(report: ValidationReport) -> ValidationReport:
     """Hide, and count, the findings that a person has called correct.
 
-    A finding about several images is left out once all of them are correct. Errors are never left out, and neither is a
-    finding about a folder; one about what a submission would publish only if the reason names its rule.
+    A finding about several images is hidden once all of them are correct. Errors and findings about folders are never
+    hidden. A finding about what a submission would publish is hidden only if the reason names its rule.
     """
     rules = report.competition.dataset
     table = read(default_path(report.dataset.root), rules)

@@ -21,8 +21,8 @@ _PART = ".cldc-part"
 def move(source: Path, target: Path) -> None:
     """Move a file, link or folder to a path that does not exist yet.
 
-    To another file system it is copied under another name, renamed, and only then removed: what is at ``target`` is
-    whole, and `move_back` can restore ``source`` after any interruption.
+    A move to another file system copies under another name, renames the copy, and only then removes the source: so
+    ``target`` is always whole, and `move_back` can restore ``source`` after any interruption.
 
     Raises:
         StorageError: It can't be moved, or ``target`` exists.
@@ -99,8 +99,8 @@ def copy_following_links(
 ) -> None:
     """Copy a dataset with files and folders instead of the links that the script follows.
 
-    Nothing in the copy leads to the original. Broken links are copied, so that a check still finds them; other links to
-    folders are left out, and so is what is neither a file, a folder nor a link.
+    No link in the copy leads to the original. Broken links are copied, so that a check still finds them. Other links to
+    folders are left out, as is anything that is neither a file, a folder nor a link.
 
     Args:
         root: The dataset.

@@ -30,7 +30,7 @@ def find_warped_copies(
 ) -> tuple[Pair, ...] | None:
     """Find pairs of contents of two sides that show the same drawing, one a warped copy of the other.
 
-    It takes about ten seconds for 3,000 images and is kept until a content changes; then only new files are read.
+    This takes about ten seconds for 3,000 images, and only once: later searches read only new files.
 
     Args:
         sides: A file for each content of a split, or of the label book, by SHA-256.

@@ -25,7 +25,7 @@ def changes(
 ) -> Iterator[None]:
     """Yield at once, and then each time the folder has changed and not changed again for ``seconds``.
 
-    Copying many files thus yields once, when it is done.
+    So copying many files yields once, at the end.
     """
     # Scanned before the caller's check, so that a change during the check is noticed.
     reported = before = _state(folder, competition)

@@ -186,7 +186,7 @@ def _row(bundle: dict[str, Any]) -> dict[str, Any]:
 def _training_seconds(daemon: Any, rows: list[dict[str, Any]]) -> dict[str, float]:
     """Return how long each submission's own run trained on this server, which its evaluation repeats.
 
-    0 where that is not known, or where the evaluation waits for no training.
+    0 if that is not known, or if the evaluation waits for no training.
     """
     found = {row["submission"]: 0.0 for row in rows}
     with contextlib.suppress(*_REFUSED, LookupError, TypeError):

@@ -104,7 +104,7 @@ def read_drawings(paths: dict[str, str], kept: str) -> dict[str, Array]:
 def find_pairs(queries: Array, gallery: Array, same: Array) -> list[tuple[int, int, float]]:
     """Find copies: the number of a query, the number of a drawing in the gallery, and how different they are.
 
-    ``same`` has for each query its own number in the gallery, or -1.
+    ``same`` has each query's own number in the gallery, or -1.
     """
     if not len(queries) or len(gallery) < _LEAST:
         return []
@@ -237,7 +237,7 @@ def sample(drawings: Array, maps: Array) -> tuple[Array, Array, Array]:
 def correlation(wanted: Array, values: Array, edges: Array) -> Array:
     """Correlate each row of ``wanted`` with the best mix of values and edges.
 
-    Thicker strokes are, nearly, the strokes and some of their edges; thinner ones are the strokes without them.
+    Thicker strokes are nearly the strokes plus some of their edges; thinner ones, the strokes minus them.
     """
     wanted = wanted - wanted.mean(1, keepdims=True)
     mixed = np.stack([rows - rows.mean(1, keepdims=True) for rows in (values, edges)], 1)

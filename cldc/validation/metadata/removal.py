@@ -11,9 +11,9 @@ from cldc.validation.tensorflow_decoder import Readable, Remark, judge
 def remove_metadata(content: bytes) -> bytes | None:
     """Return the file without anything that its picture does not need; None if that is not certain.
 
-    What decides on colours, transparency, size on paper and animation stays. Of EXIF the orientation stays, so that neither
-    people nor the model see another picture than before. The result is None for a file that is damaged, that Pillow can't
-    read, or that it would read as another picture afterwards.
+    Data on colours, transparency, size on paper and animation stay. Of EXIF, the orientation stays, so that people and
+    the model see the same picture as before. The result is None if the file is damaged, or if Pillow can't read it or
+    would read another picture afterwards.
     """
     before = judge(content)
     if before.readable is not Readable.YES or Remark.DAMAGED in before.remarks:

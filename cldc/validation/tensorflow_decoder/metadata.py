@@ -54,8 +54,8 @@ def _first_value(tiff: bytes, order: str, kind: int, count: int, at: int) -> int
 def join_profile(segments: list[bytes]) -> bytes:
     """Join the ICC profile in a JPEG's APP2 segments; empty if one is missing: viewers ignore the profile then.
 
-    Annex B.4 of the ICC specification: each begins with ``ICC_PROFILE\\0``, its number and how many there are. As
-    Pillow's `JpegImagePlugin.SOF` does, only the first one's word is taken for the latter.
+    By annex B.4 of the ICC specification each begins with ``ICC_PROFILE\\0``, its number and the count of segments.
+    Like Pillow's `JpegImagePlugin.SOF`, this uses the first segment's count.
     """
     ordered = sorted(segments)
     if not ordered or len(ordered[0]) < 14 or ordered[0][13] != len(ordered):
