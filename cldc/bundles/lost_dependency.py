@@ -29,7 +29,7 @@ _MISSED = (
 
 
 def lost_dependency(rest: Rest, run: Bundle) -> str | None:
-    """Find the path that a failed run did not find though a bundle that it depends on has it; None if it failed otherwise.
+    """Find the path that a failed run missed although its dependency has it; None if it failed otherwise.
 
     Raises:
         CldcError: The server can't be asked.

@@ -159,7 +159,7 @@ def _where(
 def _organiser_files(
     app: ServerApp, given: Mapping[str, Any], start: Competition, base: Competition
 ) -> OrganiserFiles:
-    """The organiser's files: those given now or the last time, else those of ``base``, else answers to questions or our own."""
+    """Find the organiser's files: given now or last time, those of ``base``, answers to questions, or our own."""
     settings, record = app.settings, app.home / "organise" / start.name / "given.json"
     now = {"script": settings["script"], "label_book": settings["label_book"]}
     named = {**now, **{key: given[key] for key in ("test_set", "starting_dataset", "evaluate")}}

@@ -169,7 +169,7 @@ def show_error(error: CldcError | click.ClickException, arguments: Sequence[str]
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "cldc"
         kind, code, message = "usage", error.exit_code, error.format_message()
-        action = f"`{command} --help` shows its arguments and options."
+        action = f"`{command} --help` shows how to use it."
     coloured = _is_terminal(sys.stderr) and not os.environ.get("NO_COLOR")
     if coloured:
         trusted(sys.stderr).write("\x1b[1;31mError:\x1b[0m ")

@@ -190,7 +190,7 @@ class Connection:
     # --- authentication
 
     def _send_handling_auth(self, request: Request, reader: Callable[[Response], T]) -> T:
-        """Send a request as the account, and once more if the server has forgotten its token (restarted, its clock moved)."""
+        """Send a request as the account, and again if the server forgot its token (after a restart or a clock change)."""
 
         def checked(answer: Response) -> T:
             return reader(self._checked(answer, f"{request.method} {request.path}"))
