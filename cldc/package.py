@@ -29,7 +29,7 @@ class Package:
         name: NAME.
         dataset_hash: The dataset's identity.
         images: Number of images.
-        size: Of the zip, in bytes.
+        size: Size of the zip in bytes.
     """
 
     path: Path

@@ -46,7 +46,7 @@ def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, s
     Args:
         inspected: The dataset, its drawings compared.
         matched: The decisions about its images.
-        share: How much of each class goes to the second split, between 0 and 1.
+        share: The share of each class that goes to the second split, between 0 and 1.
         seed: Another seed draws another split.
 
     Raises:

@@ -78,12 +78,12 @@ class Image(NamedTuple):
         split: The split's name.
         label: The class folder, directly below the split, that holds the file at any depth.
         path: Relative to the dataset's root, with slashes; bytes that are not UTF-8 as surrogates.
-        size: In bytes, of a link's target; 0 if unknown.
+        size: Size in bytes, of a link's target; 0 if unknown.
         mtime_ns: Time of the last change, in nanoseconds.
         ctime_ns: Time of the last change of content or attributes, in nanoseconds.
         inode: The file's number on its disk.
         link: Whether it is a link to a file.
-        sha256: Of its content, in lower-case hexadecimal; empty before the file is read, and if it can't be read.
+        sha256: SHA-256 of its content, in lower-case hexadecimal; empty before the file is read, and if it can't be read.
         error: Why it can't be read, in a few words; empty if it can.
     """
 

@@ -25,7 +25,7 @@ def load(folder: Path, rules: DatasetRules, observer: Observer = SILENT) -> Data
 
     Args:
         folder: The folder whose direct children are the splits.
-        rules: Which splits and extensions the script reads.
+        rules: The splits and extensions that the script reads.
         observer: Receives progress.
 
     Raises:

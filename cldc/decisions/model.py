@@ -33,7 +33,7 @@ class Decision(NamedTuple):
         label: The new class of `RELABEL`; empty otherwise. The table's column is called ``class``.
         reason: The reason as free text. For `CORRECT`, ids of rules (and ``label``, the question whether the label is right)
             limit the decision to these questions.
-        time: When, in UTC, as ``2026-11-26T09:50:11Z``; free text, or empty, in a line made by hand.
+        time: The time, in UTC, as ``2026-11-26T09:50:11Z``; free text, or empty, in a line made by hand.
     """
 
     sha256: str

@@ -31,7 +31,7 @@ class Grader:
     """Everything needed to grade a class: hidden test set, scripts, trainer.
 
     Attributes:
-        competition: Whose rules, training and evaluation count.
+        competition: The competition with the rules, the training and the evaluation.
         test_set: The hidden test set.
         script: The training script.
         evaluate: The evaluation script; None takes the profile's, or our own.

@@ -35,9 +35,9 @@ class Grade:
         problem: Why there is no score, in one line; empty if there is a score.
         score: The evaluation's score of the predictions on the hidden test set.
         rank: Dense, from 1; None without a score.
-        validation_accuracy: On the student's own validation split, as the training script printed it.
+        validation_accuracy: Accuracy on the student's own validation split, as the training script printed it.
         images: Images of the dataset; None without a dataset.
-        warnings: Of the validation.
+        warnings: The validation's warnings.
         preflight: Id of the training's record.
         report: The validation; None without a dataset.
     """
@@ -61,8 +61,8 @@ class SharedContent:
 
     Attributes:
         students: Who has them.
-        images: How many different ones.
-        share: Of the images of the one with the fewest, from 0 to 1.
+        images: Number of different images.
+        share: Their share of the images of the student with the fewest, from 0 to 1.
         whole: Whether their datasets have exactly the same images.
     """
 

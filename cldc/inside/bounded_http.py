@@ -41,7 +41,7 @@ class Budget:
     """The time and size that one request may take; the time starts now.
 
     Attributes:
-        seconds: In total.
+        seconds: Seconds in total.
         bytes_per_second: Bytes transferred at this rate extend the time; 0 means they don't.
         limit_bytes: Maximum size of one response.
     """

@@ -25,7 +25,7 @@ class Ink(NamedTuple):
     """Which parts of a picture are ink.
 
     Attributes:
-        darkness: How dark each pixel is, 0 to 255, on a light background.
+        darkness: Darkness of each pixel, 0 to 255, on a light background.
         marked: Which pixels are ink.
         pieces: For each pixel the number of the connected piece it is part of, from 1; 0 if it has no ink.
         areas: Pixels of each piece; 0 for number 0.

@@ -44,8 +44,8 @@ class Comparison:
         removed: Images whose content is only in the first.
         relabelled: Images of the same content under another class.
         moved: Images of the same content and class in another split.
-        renamed: How many images have the same content, class and split, and another name.
-        same: How many images have the same content, class and split, the renamed ones included.
+        renamed: Number of images with the same content, class and split, and another name.
+        same: Number of images with the same content, class and split, the renamed ones included.
         classes: Accuracy on each class of every split but the first, which is trained on.
         fixed: Images in both that only the first model misclassifies.
         broken: Images in both that only the second model misclassifies.

@@ -51,12 +51,12 @@ class RankedLabel:
     Attributes:
         rank: 1 for the most suspicious image of the dataset.
         path: The image, relative to the dataset, with slashes.
-        sha256: Of its content.
+        sha256: SHA-256 of its content.
         label: The class it is labelled as.
         suggestion: The most probable class besides the label; empty if the image has no ink.
-        probability: How probable the suggestion is, 0 to 1.
-        fit: How probable the label is, 0 to 1.
-        wrong: How probable it is that the label is wrong, 0 to 1, given how many labels of the dataset seem to be wrong. An
+        probability: Probability of the suggestion, 0 to 1.
+        fit: Probability of the label, 0 to 1.
+        wrong: Probability that the label is wrong, 0 to 1, given how many labels of the dataset seem to be wrong. An
             image that is hard to read has a low fit, although its label may be right.
         problem: The reason for suspicion; None if there is none.
         likely: Up to three classes, the most probable first.

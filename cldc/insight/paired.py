@@ -29,8 +29,8 @@ class TrainedModel:
 
     Attributes:
         result: The preflight.
-        predictions: For the images of the dataset and of the label book.
-        judged: For the images of the judging folder; None without one.
+        predictions: Predictions for the images of the dataset and of the label book.
+        judged: Predictions for the images of the judging folder; None without one.
     """
 
     result: PreflightResult

@@ -29,8 +29,8 @@ class Judgement:
 
     Attributes:
         by: The name of the set of images, for people.
-        images: How many images it has.
-        seeds: How many models were trained on each dataset.
+        images: Number of images in the set.
+        seeds: Number of models trained on each dataset.
         before: The mean accuracy of A's models, from 0 to 1; ``after`` of B's.
         difference: ``after`` minus ``before``.
         low: Lower end of the 95 % interval of the difference; ``high`` the upper end.
@@ -96,10 +96,10 @@ class _Noise:
     """The noise of a difference by its sources, as variances.
 
     Attributes:
-        seeds: How many seeds were measured; ``images`` likewise.
-        of_seeds: Of the means of seeds.
-        of_images: Of the means of images, as measured.
-        of_answers: Of a single prediction, beyond what its seed and its image explain.
+        seeds: Number of measured seeds; ``images`` is that of images.
+        of_seeds: Variance of the means of seeds.
+        of_images: Variance of the means of images, as measured.
+        of_answers: Variance of a single prediction, beyond what its seed and its image explain.
     """
 
     seeds: int

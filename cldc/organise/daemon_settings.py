@@ -46,7 +46,7 @@ def configuration(
     Evaluations request the image that trains, since the order of predictions depends on its TensorFlow.
 
     Args:
-        uuids: Of ``log`` (the worksheet), ``label_book``, ``test_set`` and ``evaluate``.
+        uuids: Those of ``log`` (the worksheet), ``label_book``, ``test_set`` and ``evaluate``.
 
     Raises:
         ConfigurationError: The profile has no [organiser] table.

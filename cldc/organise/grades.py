@@ -40,8 +40,8 @@ class BoardGrade:
         submission: Name of the submission whose score counts.
         submitted: When that was created, by the server's clock.
         submissions: Number of evaluated submissions, late and rejected ones included.
-        late: How many of them were late.
-        hidden: How many of them do not count for another reason.
+        late: Number of late ones.
+        hidden: Number of those that do not count for another reason.
         validation: Validation accuracy that the counting submission's run printed.
         label_book: Label-book accuracy that it printed.
         shared_with: Accounts outside the student's group that submitted the same images.

@@ -59,7 +59,7 @@ class PublishedCompetition:
     Attributes:
         uuids: From the key of each worksheet (``utils``, ``log``) and bundle (``script``, ``label_book``, ``data``,
             ``test_set``, ``evaluate``) to its uuid.
-        created: Keys of what was not there before.
+        created: Keys of those that were not there before.
     """
 
     uuids: Mapping[str, str]
@@ -74,7 +74,7 @@ class Skipped:
         submission: Uuid of the tagged bundle.
         name: The bundle's name.
         account: Its owner.
-        reason: Why, as a sentence.
+        reason: The reason, as a sentence.
         waiting: Whether a later pass will evaluate it.
     """
 
@@ -92,7 +92,7 @@ class NotRepeated:
     Attributes:
         submission: Uuid of the tagged bundle.
         name: The bundle's name, or its evaluation's.
-        reason: Why, as a clause such as "it has no evaluation yet".
+        reason: The reason, as a clause such as "it has no evaluation yet".
     """
 
     submission: str

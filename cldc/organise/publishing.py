@@ -34,7 +34,7 @@ class WantedBundle:
         path: A file, which is uploaded as it is, or a folder.
         top: The one folder that the bundle holds the folder in; None for a file.
         public: Whether everyone may read it.
-        digest: Of its contents; see `contents_digest`.
+        digest: The digest of its contents; see `contents_digest`.
     """
 
     key: str

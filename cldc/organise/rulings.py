@@ -29,8 +29,8 @@ class Deadline:
     """When a competition closes for each account.
 
     Attributes:
-        closes: Until when a submission counts, the grace period included; None for no deadline.
-        extensions: How much longer an account has.
+        closes: The time until which a submission counts, the grace period included; None for no deadline.
+        extensions: The extension of each account that has one.
     """
 
     closes: datetime | None

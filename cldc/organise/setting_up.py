@@ -33,7 +33,7 @@ class SetUpPlan:
     Attributes:
         path: The profile's file.
         previous: The profile in that file; None if there was none.
-        competition: The profile as it will be, but for what the server decides.
+        competition: The future profile, without the values that the server assigns.
         files: The organiser's files.
         builtin: Whether the script is the one that comes with cldc.
         label_book: The label book, which everyone may read.
@@ -56,8 +56,8 @@ class SetUp:
     Attributes:
         written: Whether the profile's file was written.
         created: Keys of the worksheets and bundles that were created.
-        label_book_images: How many images the label book has.
-        test_set_images: How many images the hidden test set has.
+        label_book_images: Number of images in the label book.
+        test_set_images: Number of images in the hidden test set.
         both: Images that are both in the hidden test set and in the label book, which everyone may read.
         image: The container image of the runs, by digest if a run found it out.
         tensorflow: The TensorFlow in it; None if no run asked, or if none works there.
@@ -111,7 +111,7 @@ def plan(
         path: The profile's file.
         previous: The profile in it; None for a new one.
         start: ``previous``, or the profile that `begin` creates from another one.
-        overrides: How it differs from ``start``.
+        overrides: Its differences from ``start``.
         files: The organiser's files.
         server: The server's address.
 

@@ -84,7 +84,7 @@ class Fingerprint:
         script: The script's SHA-256.
         command: The command that ran it, with the names of dataset and label book left open.
         competition: The profile's name.
-        epochs: How many epochs the profile expects.
+        epochs: Number of epochs that the profile expects.
         tensorflow: TensorFlow's version; empty if only the run itself reports it.
         environment: The environment's identity: its packages' versions and hashes, or the image's name.
         python: The Python that ran it; empty in the same case.
@@ -181,7 +181,7 @@ class PreflightResult:
         origin: Source of the script.
         faithful: Whether the environment trains what the competition trained.
         quick: Whether it was stopped after the first epoch; then it can't be submitted.
-        started: When, in UTC, as ISO 8601.
+        started: The start time, in UTC, as ISO 8601.
         seconds: How long the script ran.
         peak_memory: Peak memory of the script's processes in bytes; 0 if it could not be measured.
         validation: On the validation split, with the best epoch's weights.

@@ -35,7 +35,7 @@ def store(
     """Store a new result and its model, replacing an earlier result of the same fingerprint.
 
     Args:
-        predictions: Of the model; if they are known, its weights are kept, so that it can predict other images later.
+        predictions: The model's predictions; if they are known, its weights are kept, so that it can predict other images later.
         weights: The files in which the script left the weights of the best epoch.
 
     Returns:

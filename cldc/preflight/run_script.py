@@ -27,7 +27,7 @@ class Run:
     Attributes:
         output: Its parsed output.
         returncode: Its exit code, or minus the signal that ended it.
-        started: When, in UTC, as ISO 8601.
+        started: The start time, in UTC, as ISO 8601.
         seconds: How long it ran.
         peak_memory: Bytes; 0 where unknown.
         stopped: Whether we stopped it after the first epoch.

@@ -34,8 +34,8 @@ class Summary:
     Attributes:
         path: The table.
         counts: Number of decisions of each kind.
-        made: How many of them are new since the review began.
-        later: How many images were left for later.
+        made: Number of those that are new since the review began.
+        later: Number of images left for later.
     """
 
     path: Path

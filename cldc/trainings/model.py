@@ -20,8 +20,8 @@ class Trainer(Protocol):
 
     Attributes:
         where: The place of its trainings, such as "on this machine".
-        threads: How many threads TensorFlow uses there, which changes a training's numbers; None if workers may differ.
-        at_once: How many trainings run at the same time.
+        threads: Number of threads that TensorFlow uses there, which changes a training's numbers; None if workers may differ.
+        at_once: Number of trainings at the same time.
     """
 
     where: str

@@ -62,7 +62,7 @@ class Fixed:
     Attributes:
         root: The fixed folder.
         changes: The changes.
-        record: For `undo`, if it was done in place.
+        record: The record for `undo`, if it was fixed in place.
         left: Paths that only a copy could fix, because links lead to them or through them.
         copied: Links out of the dataset that the copy replaces with the files themselves.
         damaged: Images that keep their metadata, because removing it might change their picture.
@@ -109,14 +109,14 @@ def carry_out(
     Args:
         changes: The changes, in their order.
         root: The dataset, resolved.
-        records: Where to create a folder for the record.
+        records: The folder in which to create one for the record.
         command: The command that changes the folder; it determines the one to undo it.
         task: Its name in progress events.
         aside: The folder for files that are set aside; by default beside the record.
         observer: Receives progress.
 
     Raises:
-        StorageError: Something can't be moved; the error says how to undo what was done until then.
+        StorageError: Something can't be moved; the error says how to undo the changes until then.
     """
     with storage_errors(records):
         # A new folder even if two commands begin at the same moment, and sorted by time.

@@ -35,7 +35,7 @@ def fix_in_place(inspected: InspectedDataset, fixes: Path, observer: Observer = 
     Files behind a linked folder are not the dataset's own and stay unchanged, as do the targets of links.
 
     Raises:
-        StorageError: Something can't be moved; the error says how to undo what was done until then.
+        StorageError: Something can't be moved; the error says how to undo the changes until then.
     """
     root = inspected.dataset.root.resolve()
     wanted, damaged = _plan(inspected, observer)

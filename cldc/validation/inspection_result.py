@@ -17,12 +17,12 @@ class Features(NamedTuple):
     Attributes:
         width: Pixels.
         height: Pixels.
-        ink_pixels: How much ink there is, in pixels of full contrast.
+        ink_pixels: The amount of ink, in pixels of full contrast.
         ink_box: Width and height in pixels of the part that holds all ink.
         ink: Hash of that part: equal for the same drawing with other margins.
-        contrast: How far the blackest ink is from the background, 1 to 255.
+        contrast: The distance of the blackest ink from the background, 1 to 255.
         blocks: That part scaled to 16 x 16 pixels, a byte each, 0 for no ink; pale ink as if it were black.
-        shape: Which of these 256 are inkier than their mean, as bits.
+        shape: A bit for each of these 256: is it inkier than their mean?
         rows: Sampled hashes of four consecutive rows of ink, four bytes each, the first through more than one stroke:
             shared by pictures that show a part of the same drawing, pixel for pixel.
     """

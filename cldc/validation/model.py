@@ -67,7 +67,7 @@ class InspectedDataset:
 
     Attributes:
         dataset: The dataset.
-        competition: Whose rules apply.
+        competition: The competition with the rules.
         inspections: The inspection of each content, by SHA-256; unreadable files have none.
         pairs: Contents of dataset and label book that show the same drawing.
         label_book: Paths in the label book for each SHA-256 there; empty if none was given.
@@ -172,7 +172,7 @@ class ValidationReport:
 
     Attributes:
         dataset: The checked dataset.
-        competition: Whose rules were applied.
+        competition: The competition whose rules were applied.
         findings: Errors first, then warnings, then notes.
         metadata: Number of images with metadata that a submission would publish.
         silenced: Number of findings that are left out because a person called them correct as they are.
@@ -223,7 +223,7 @@ class ValidationReport:
         """Raise if there are errors.
 
         Raises:
-            InvalidDataset: With the first error, and how many there are.
+            InvalidDataset: There are errors; it names the first one and their number.
         """
         errors = self.of(Severity.ERROR)
         if errors:

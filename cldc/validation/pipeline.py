@@ -36,7 +36,7 @@ def validate(
 
     Args:
         folder: The dataset's folder, whose direct children are the splits.
-        competition: Whose rules apply.
+        competition: The competition with the rules.
         observer: Receives progress.
         home: The data folder: results of checks are kept in it, so that the next one reads only what changed, and
             TensorFlow's answers and warped copies come from its environments. Without it there is none of this.

@@ -41,10 +41,10 @@ class Answer:
 
     Attributes:
         readable: None if there is no answer: the file can't be opened, or it took too long.
-        height: In pixels, as decoded.
-        width: In pixels, as decoded.
+        height: Height in pixels, as decoded.
+        width: Width in pixels, as decoded.
         error: TensorFlow's message, or what happened instead of an answer.
-        sha256: Of the decoded content; empty if unknown.
+        sha256: SHA-256 of the decoded content; empty if unknown.
         lasting: Whether the same content would get the same answer again: not after a lack of memory or time.
     """
 

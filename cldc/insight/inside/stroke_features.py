@@ -28,7 +28,7 @@ class Drawing(NamedTuple):
     """A drawing cut to its strokes.
 
     Attributes:
-        strokes: How dark each pixel is, 0 to 255, without specks and remnants; cut to the strokes.
+        strokes: Darkness of each pixel, 0 to 255, without specks and remnants; cut to the strokes.
         proportion: Logarithm of width by height.
     """
 

@@ -145,7 +145,7 @@ def configure(home: Home, ports: dict[str, int], database: dict[str, str]) -> No
 
     Args:
         home: The folder with all its files.
-        ports: Of its REST and its websocket server.
+        ports: The ports of its REST and its websocket server.
         database: The database's name in CodaLab's configuration.
     """
     os.environ["CODALAB_HOME"] = str(home.codalab)

@@ -43,10 +43,10 @@ class MetadataCounts:
 
     Attributes:
         images: Images with any of it.
-        position: With a geographic position.
-        device: With the camera, phone or scanner that took them, such as its model or serial number.
-        text: With names or other text: author, copyright, caption, comment.
-        embedded: With another picture, such as a preview that may show what was cut off, or other data behind the picture.
+        position: Images with a geographic position.
+        device: Images with the camera, phone or scanner that took them, such as its model or serial number.
+        text: Images with names or other text: author, copyright, caption, comment.
+        embedded: Images with another picture, such as a preview that may show what was cut off, or other data behind the picture.
     """
 
     images: int = 0

@@ -43,7 +43,7 @@ class RowGroup(NamedTuple):
 
     Attributes:
         stride: Bytes a row, its filter byte included.
-        rows: How many.
+        rows: Number of rows.
     """
 
     stride: int
