@@ -147,9 +147,9 @@ class TensorFlowChoice:
 
     Attributes:
         version: Its version, one that cldc has locked requirements for.
-        python: The Python it wants, as major.minor.
-        faithful: Whether the organisers' script trains in it what it trained in the competition. In the others only the
-            built-in script is run.
+        python: The Python that it needs, as major.minor.
+        faithful: Whether the organisers' script trains in it as in the competition. In others only the built-in script
+            runs.
         why: Its effect on the result, in words.
     """
 
@@ -164,14 +164,14 @@ class TrainingSetup:
     """How the training is run on this machine.
 
     Attributes:
-        builtin: The script to train with where the organisers' can't be had: a file in the profile's folder, else one
-            of templates/scripts.
-        epochs: Epochs that the script trains, which progress and time estimates rest on.
+        builtin: The script to train with if the organisers' is not available: a file in the profile's folder, else one of
+            templates/scripts.
+        epochs: Number of epochs that the script trains; progress and time estimates depend on it.
         tensorflow: The TensorFlow versions to try, the most faithful first.
-        checkpoint: The weights that the script leaves, which fit the model of the ``build_model()`` of ``builtin``.
-            Without it no image's prediction can be shown.
-        seed_option: What ``builtin`` takes before another seed than the competition's. Without it a preflight can't be
-            repeated with other seeds.
+        checkpoint: The weights that the script writes, for the model from ``build_model()`` in ``builtin``. Without it no
+            image's prediction can be shown.
+        seed_option: The option of ``builtin`` that sets another seed than the competition's. Without it a preflight can't
+            be repeated with other seeds.
     """
 
     builtin: Annotated[str, rules.FILE_BESIDE]
@@ -238,16 +238,16 @@ class Competition:
         run: The run that trains.
         training: How the training is run on this machine.
         organiser: The organisers' side, which `cldc organise` and the sandbox need.
-        closes: When it closes, with a time zone.
-        grace_minutes: How long after ``closes`` a submission still counts, in minutes.
+        closes: The closing time, with a time zone.
+        grace_minutes: Minutes after ``closes`` during which a submission still counts.
         guide: Address of the submission guide.
         form: Address of a form to fill out after submitting.
         leaderboard: Address of the scoring daemon's JSON, if it is published.
         server_status: The known state of that server, with the date of that knowledge, in sentences; ``init``,
             ``doctor`` and failures of the server show it.
-        extends: The profile whose keys count where this one has none: a built-in name, or a ``.toml`` file in the same
-            folder. A key of a table replaces that one key.
-        unset: Keys of the profile that it extends which do not count here, as "closes" or "submission.usual_wait".
+        extends: The profile that provides the keys missing here: a built-in name, or a ``.toml`` file in the same folder.
+            A key of a table replaces that one key.
+        unset: Keys of the extended profile that do not count here, such as "closes" or "submission.usual_wait".
     """
 
     name: Annotated[str, rules.PROFILE_NAME]

@@ -45,9 +45,9 @@ class CachedCheck:
     """Earlier results that still hold for a folder.
 
     Attributes:
-        dataset: The folder as it was scanned; images that have not changed since that check with their SHA-256.
-        key: A hash of everything but the images that a report depends on; empty if the report must not be used again.
-        report: That check's report, if the next one would be the same.
+        dataset: The scanned folder; images that have not changed since that check have their SHA-256.
+        key: A hash of everything but the images that the report depends on; empty if it must not be used again.
+        report: That check's report, if a new one would be the same.
         inspections: Known inspections of the folder's contents, by SHA-256; empty if there is a report.
     """
 

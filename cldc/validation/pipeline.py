@@ -38,10 +38,10 @@ def validate(
         folder: The dataset's folder, whose direct children are the splits.
         competition: The competition with the rules.
         observer: Receives progress.
-        home: The data folder: results of checks are kept in it, so that the next one reads only what changed, and
-            TensorFlow's answers and warped copies come from its environments. Without it there is none of this.
-        use_cache: Whether files that did not change since an earlier check are not read again.
-        ask_tensorflow: Whether TensorFlow is asked about images without a verdict; if not, they get a warning.
+        home: The data folder. It stores results, so that the next check reads only changed files, and holds the
+            environments that ask TensorFlow and find warped copies. Without it, none of this happens.
+        use_cache: Whether to skip reading files that did not change since an earlier check.
+        ask_tensorflow: Whether to ask TensorFlow about images without a verdict; if not, they get a warning.
         warped: Whether to search for copies that were rotated, stretched or sheared.
         label_book: The label book's folder, with one folder for each class, if there is one.
 
