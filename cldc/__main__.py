@@ -138,7 +138,7 @@ def _ignored(lost: sys.UnraisableHookArgs) -> None:
 
 
 def _message_for(interruption: BaseException) -> str:
-    """What happens to the work: the code that was interrupted notes it on the exception."""
+    """Say what happens to the work, which the interrupted code noted on the exception."""
     return str((getattr(interruption, "__notes__", None) or [_KEPT])[-1])
 
 

@@ -60,7 +60,7 @@ def _split(server: str) -> tuple[urllib.parse.SplitResult, str]:
 
 
 def _nearest(server: str) -> str:
-    """What ``server`` was probably meant to be; ``https://host`` if it contains no host."""
+    """Guess the address that ``server`` was meant to be; ``https://host`` if it contains no host."""
     scheme, _, rest = server.strip().rpartition("://")
     parts, name = _split(f"https://{rest.rpartition('@')[2]}")
     plain = scheme.lower() == "http" and is_loopback(parts.hostname or "")
@@ -72,7 +72,7 @@ def _shown(server: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` can only be this machine; names other than localhost are not looked up."""
+    """Check whether ``host`` can only be this machine; names other than localhost are not looked up."""
     if host.lower() == "localhost":
         return True
     try:

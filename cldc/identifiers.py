@@ -17,5 +17,5 @@ CODALAB_ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".zip", ".gz", ".bz2")
 
 
 def is_name(text: str) -> bool:
-    """Whether CodaLab takes ``text`` as a name, and it is no longer than cldc's may be."""
+    """Check whether CodaLab accepts ``text`` as a name that is no longer than cldc's may be."""
     return len(text) <= MAX_NAME_LENGTH and NAME.fullmatch(text) is not None

@@ -577,7 +577,7 @@ def _changing(file: Path) -> Iterator[None]:
 
 
 def _writable(file: Path) -> bool:
-    """Whether SQLite can write to the ledger, which needs a journal beside it."""
+    """Check whether SQLite can write to the ledger, which needs a journal beside it."""
     folder = os.access(file.parent, os.W_OK | os.X_OK)
     return folder and (not os.access(file, os.F_OK) or os.access(file, os.W_OK))
 
