@@ -46,7 +46,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What `ReviewSession.undo` needs to take back an action."""
+    """The data with which `ReviewSession.undo` takes back an action."""
 
     edit: Edit
     postponed: frozenset[str]

@@ -57,7 +57,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """What was fixed.
+    """The result of a fix.
 
     Attributes:
         root: The fixed folder.
@@ -78,7 +78,7 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What was undone, and what could not be, each with the reason."""
+    """The undone changes, and those that can't be undone, each with the reason."""
 
     changes: tuple[Change, ...] = ()
     left: tuple[tuple[Change, CldcError], ...] = ()

@@ -22,15 +22,15 @@ from cldc.validation.tensorflow_decoder.jpeg_markers import MarkerReader
 from cldc.validation.tensorflow_decoder.png_header import SAMPLES, SIGNATURE
 
 MOST_PIXELS = 178_956_970
-"""A picture of more is not decoded; from twice `Image.MAX_IMAGE_PIXELS` on Pillow refuses to."""
+"""Larger pictures are not decoded; Pillow refuses from twice `Image.MAX_IMAGE_PIXELS` on."""
 
 _MOST_BYTES = 42_000_000
-"""What a decoder may hold of a picture at once."""
+"""The most bytes of a picture that a decoder may hold at once."""
 
 _VIEWABLE = (*FORMATS, "WEBP", "TIFF")
 
 STRIP_BYTES = 1 << 20
-"""About how much of a picture is decoded at once."""
+"""About how many bytes of a picture are decoded at once."""
 
 _MOST_STRIP_BYTES = 1 << 22
 _PIECE = 1 << 16

@@ -51,7 +51,7 @@ class Finding(NamedTuple):
 
 
 class RuleMatch(NamedTuple):
-    """What a rule's function yields; the rule adds its id and, unless given here, its severity."""
+    """A match that a rule's function yields; the rule adds its id and, unless given here, its severity."""
 
     message: str
     consequence: str

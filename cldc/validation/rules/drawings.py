@@ -299,7 +299,7 @@ def small_image(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 
 
 class Across(Enum):
-    """Where copies are: in several classes, in one class of several splits, or all in one class of one split."""
+    """The places of copies: in several classes, in one class of several splits, or all in one class of one split."""
 
     LABELS = auto()
     SPLITS = auto()

@@ -17,7 +17,7 @@ _FIELDS = struct.Struct("<10xi4xiixxh")
 """Header size at 10, width at 18, height at 22, bits a pixel at 28: all signed, as TensorFlow reads them."""
 
 _VIEWED = struct.Struct("<14xI10xHI")
-"""What image viewers go by: the size of the header proper at 14, bits a pixel at 28, compression at 30."""
+"""Fields that image viewers use: the size of the header proper at 14, bits a pixel at 28, compression at 30."""
 
 _BITFIELDS, _ALPHA_BITFIELDS = 3, 6
 _MASKS_AT = 54

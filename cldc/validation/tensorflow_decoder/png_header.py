@@ -1,4 +1,4 @@
-"""What libpng and TensorFlow accept in IHDR, and the names of the chunks they know."""
+"""The values that libpng and TensorFlow accept in IHDR, and the names of the chunks they know."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KNOWN_ANCILLARY = frozenset(
 """Chunks libpng 1.6.37 has a handler for; each demands that IHDR came before it."""
 
 FILTERS = b"\x00\x01\x02\x03\x04"
-"""What a row may begin with."""
+"""The bytes that a row may begin with."""
 
 _IHDR = struct.Struct(">IIBBBBB")
 # x and y of the first pixel, and the steps, of Adam7's passes.
