@@ -172,12 +172,3 @@ def test_a_closed_competition_is_refused_by_the_servers_clock(stage: Stage, tmp_
     assert not cldc(*submit, "--after-closing", "--format", "json").data["again"]
     assert_exactly_once(stage, account)
     assert cldc(*submit, "--format", "json").data["again"]
-
-
-def test_a_name_that_is_too_long_for_any_request_is_refused_for_its_length(
-    stage: Stage, tmp_path: Path
-) -> None:
-    _, cldc, folder = stage.contestant(tmp_path)
-    submit = ("submit", folder, "--no-preflight", "--dry-run", "--name", "n" * 5000, "--format", "json")
-    checks = cldc(*submit, code=12).data["checks"]
-    assert [check["subject"] for check in checks if check["refusal"]] == ["description"]

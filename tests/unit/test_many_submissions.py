@@ -10,17 +10,20 @@ from typing import Any, cast
 import pytest
 
 from cldc.bundles.worksheets import worksheet_name
+from cldc.codalab import User, Worksheet
 from cldc.competition import Competition, load
-from cldc.errors import SubmissionRefused
+from cldc.errors import CodaLabError, SubmissionRefused
 from cldc.ledger import TAG, Ledger, Record
 from cldc.quota import decide
 from cldc.submission.context import SubmissionContext
 from cldc.submission.ledger_sync import rebuild_ledger, sync_ledger
 from cldc.submission.model import Consent, Plan, PredictionsBundle, SubmissionWorksheet
+from cldc.submission.plan import plan_submission
 from cldc.submission.quota import read_quota
 from cldc.submission.status import fetch_statuses
 from cldc.submission.steps import set_tag
 from cldc.submission.steps import submit as carry_out
+from cldc.validation import validate
 from tests.conftest import SHAPES
 from tests.support.contestants import contestant
 from tests.support.fake_codalab import NOW, Rest, Server
@@ -141,3 +144,34 @@ def test_a_dataset_that_someone_else_submits_under_another_name_meanwhile_is_not
             set_tag(context, SubmissionWorksheet(worksheet), PredictionsBundle(bundle))
         assert server.bundles[bundle].tags == ()
         assert len(read_quota(me).spent) == 1
+
+
+def test_a_name_that_is_too_long_for_a_request_is_refused_for_its_length(
+    server: Server, shapes: Competition, tmp_path: Path
+) -> None:
+    class Strict(Rest):
+        """CodaLab behind a server that takes no long addresses."""
+
+        def user(self) -> User:
+            return User(id=ME, name=ME, disk_quota=10**9)
+
+        def own_worksheets(self, name: str | None = None, *, prefix: str = "") -> tuple[Worksheet, ...]:
+            if len(name or prefix) > 4000:
+                raise CodaLabError("414 Request-URI Too Large", action="")
+            return super().own_worksheets(name, prefix=prefix)
+
+    (tmp_path / "mine").mkdir()
+    with Ledger(tmp_path) as ledger:
+        planned = plan_submission(
+            contestant(shapes, cast(Any, Strict(server, ME)), ME, ledger=ledger),
+            None,
+            validate(tmp_path / "mine", shapes),
+            labels=cast(Any, None),
+            consent=Consent(),
+            preflight=None,
+            name="n" * 5000,
+            institution="",
+            link="",
+        )
+    # An empty folder is no dataset, either.
+    assert [check.subject for check in planned.checks if check.refusal] == ["dataset", "description"]
