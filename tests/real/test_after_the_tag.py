@@ -18,7 +18,10 @@ from tests.support.terminal import Terminal
 pytestmark = pytest.mark.lasts(25)
 
 
-def test_a_failed_run_shows_its_log_spends_nothing_and_is_retried(stage: Stage, tmp_path: Path) -> None:
+def test_after_a_failed_run_a_person_reads_its_log_submits_again_and_cleans_up(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """It spent nothing of the quota, and what was uploaded for it is used again."""
     account, cldc, folder = stage.contestant(tmp_path)
     with stage.failing():
         failed = cldc("submit", folder, "--yes", "--no-preflight", code=11)

@@ -71,12 +71,12 @@ def school(tmp_path_factory: pytest.TempPathFactory, environments_home: Path) ->
 
 
 def test_two_competitions_of_one_account_leave_each_other_alone(school: School, tmp_path: Path) -> None:
+    """One dataset is submitted to both, scored in both at the same time, and withdrawn from one."""
     mine = school.stage.folder(tmp_path / "mine")
     for term in TERMS:
         submits(school, term, mine)
         assert len(school.as_student(term)("quota", "--format", "json").data["spent"]) == 1
 
-    # Two scoring daemons of one account, at work at the same time.
     daemons = {term: starts(school, term, "score") for term in TERMS}
     for daemon in daemons.values():
         said, _ = daemon.communicate(timeout=300)

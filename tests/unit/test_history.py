@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import re
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -150,6 +151,21 @@ def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: 
     listed = cldc("history", "--format", "json").data["entries"]
     assert [entry["name"] for entry in listed] == ["mine", "better"]
     assert cldc("history", "--format", "csv").out.count("\n") == 3
+
+
+def test_a_judge_that_a_model_has_learned_is_refused(bare_cldc: Cldc, tmp_path: Path) -> None:
+    before, after = make_dataset(tmp_path / "before"), make_dataset(tmp_path / "after", train=3)
+    judge = before / "val"
+    options = ("compare", before, after, "--repeat", "2", "--judge", judge)
+    refused = bare_cldc(*options, code=2, CLDC_COMPETITION="demo", CLDC_LABEL_BOOK=str(judge))
+    assert f"{judge} can't judge, since a model has learned them" in refused.err.replace("\n", " ")
+
+
+def test_a_dataset_is_not_compared_with_its_copy(bare_cldc: Cldc, tmp_path: Path) -> None:
+    folder = make_dataset(tmp_path / "mine")
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    refused = bare_cldc("compare", folder, copy, "--repeat", "2", code=2, CLDC_COMPETITION="demo")
+    assert "hold the same images" in refused.err
 
 
 def test_a_training_of_a_grading_is_listed_with_its_score(cldc: Cldc) -> None:
