@@ -10,10 +10,9 @@ import errno
 import functools
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from cldc.competition import DatasetRules
 from cldc.dataset.model import Dataset, IgnoredPath, IgnoreReason, Image, OutwardLink, Split, SplitState
@@ -21,12 +20,10 @@ from cldc.dataset.naming import ARCHIVE_EXTENSIONS, default_name
 from cldc.errors import CldcError, InvalidDataset
 from cldc.files import storage_error
 
-Found = TypeVar("Found", Image, IgnoredPath, OutwardLink)
 
-
-def scan(folder: Path, rules: DatasetRules) -> Dataset:
-    """Find the images that the script reads in ``folder``, and read none; errors are those of `cldc.dataset.load`."""
-    root = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow links and lose the name
+def scan(root: Path, rules: DatasetRules) -> Dataset:
+    """Find the images that the script reads in ``root``, and read none; errors are those of `cldc.dataset.load`."""
+    root = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would follow links and lose the name
     try:
         names = os.listdir(root)  # noqa: PTH208 - names are wanted, not paths
     except OSError as error:
@@ -44,9 +41,9 @@ def scan(folder: Path, rules: DatasetRules) -> Dataset:
         root=root,
         name=default_name(root.name),
         splits=splits,
-        images=_sorted_by_path(scanner.images),
-        ignored=_sorted_by_path(scanner.ignored),
-        outward_links=_sorted_by_path(scanner.outward_links()),
+        images=tuple(sorted(scanner.images, key=_path_bytes)),
+        ignored=tuple(sorted(scanner.ignored, key=_path_bytes)),
+        outward_links=tuple(sorted(scanner.outward_links(), key=_path_bytes)),
     )
 
 
@@ -77,10 +74,10 @@ class _Scanner:
             self.ignored.append(IgnoredPath(split, IgnoreReason.BESIDE_SPLITS))
             return Split(split, SplitState.FILE)
         self.folders.append(split)
-        listed = next(os.walk(self.root / split), None)
-        if listed is None:
+        try:
+            labels, others = next(os.walk(self.root / split))[1:]
+        except StopIteration:
             return Split(split, SplitState.UNLISTED)
-        labels, others = listed[1:]
         self.ignored.extend(IgnoredPath(f"{split}/{name}", IgnoreReason.BESIDE_CLASSES) for name in others)
         for label in labels:
             # Keras treats anything that can't be determined, such as a circular link, as a file.
@@ -91,11 +88,10 @@ class _Scanner:
                     if os.path.islink(f"{place}/{name}"):  # noqa: PTH114
                         self.ignored.append(IgnoredPath(f"{folder}/{name}", IgnoreReason.LINKED_FOLDER))
                 for name in files:
-                    path = f"{folder}/{name}"
-                    if path.lower().endswith(self.extensions):
-                        self.images.append(_image(self.root, split, label, path))
+                    if name.lower().endswith(self.extensions):
+                        self.images.append(_image(self.root, split, label, f"{folder}/{name}"))
                     else:
-                        self.ignored.append(IgnoredPath(path, IgnoreReason.EXTENSION))
+                        self.ignored.append(IgnoredPath(f"{folder}/{name}", IgnoreReason.EXTENSION))
         return Split(split, SplitState.FOLDER, tuple(sorted(labels)))
 
     def _cannot_list(self, error: OSError) -> None:
@@ -137,8 +133,8 @@ def _final_target(link: str, real_folder: Callable[[str], str]) -> str:
     return os.path.realpath(link)
 
 
-def _sorted_by_path(found: Iterable[Found]) -> tuple[Found, ...]:
-    return tuple(sorted(found, key=lambda item: os.fsencode(item.path)))
+def _path_bytes(found: Image | IgnoredPath | OutwardLink) -> bytes:
+    return os.fsencode(found.path)
 
 
 def _image(root: Path, split: str, label: str, path: str) -> Image:
