@@ -45,14 +45,12 @@ class CachedCheck:
     """Earlier results that still hold for a folder.
 
     Attributes:
-        dataset: The scanned folder; images that have not changed since that check have their SHA-256.
         key: A hash of everything but the images that the report depends on; empty if it must not be used again.
         report: That check's report, if a new one would be the same.
         inspections: Known inspections of the folder's contents, by SHA-256; empty if there is a report.
     """
 
-    dataset: Dataset
-    key: str = ""
+    key: str
     report: ValidationReport | None = None
     inspections: Mapping[str, Inspection] = field(default_factory=dict)
 
@@ -76,13 +74,12 @@ class ValidationCache:
         competition: Competition,
         book: Dataset | None = None,
         conditions: tuple[object, ...] = (),
-    ) -> CachedCheck:
-        """Load what earlier checks stored about a scanned folder.
+    ) -> tuple[Dataset, CachedCheck]:
+        """Load what earlier checks stored about a scanned folder; its unchanged images come back with their SHA-256.
 
         The report depends on ``conditions`` besides folder, competition and label book; without any, load no report.
         """
-        root = os.fsencode(dataset.root)
-        last: dict[str, Any] = next(self._values("dataset", root), {})
+        last: dict[str, Any] = next(self._values("dataset", dataset), {})
         known = {tuple(state): sha256 for *state, sha256 in last.get("files", ())}
         dataset = replace(
             dataset,
@@ -91,34 +88,44 @@ class ValidationCache:
                 for image in dataset.images
             ),
         )
-        readable = [image for image in dataset.images if not image.error]
-        key = ""
-        # Advice on a missing split depends on the folders around the dataset.
-        whole = all(split.state == SplitState.FOLDER for split in dataset.splits)
-        if conditions and whole and (book is None or all(map(self._is_stable, book.images))):
-            unreadable = [(image.path, image.error) for image in dataset.images if image.error]
-            pages = book and (book.root, book.images)
-            seen = replace(dataset, images=()), unreadable, pages, competition, conditions
-            key = hash_bytes(repr(seen).encode("utf-8", "surrogatepass"))
-        unchanged = len(known) == len(readable) and all(image.sha256 for image in readable)
+        unchanged = known.keys() == {image.state for image in dataset.images if not image.error}
+        key = self._report_key(dataset, competition, book, conditions) if conditions else ""
         if key and unchanged and last.get("key") == key:
-            return CachedCheck(dataset, key, _report(last, dataset, competition))
-        inspections = {value["sha256"]: _inspection(value) for value in self._values("content", root)}
-        return CachedCheck(dataset, key, None, inspections)
+            return dataset, CachedCheck(key, _report(last, dataset, competition))
+        inspections = {value["sha256"]: _inspection(value) for value in self._values("content", dataset)}
+        return dataset, CachedCheck(key, inspections=inspections)
+
+    def _report_key(
+        self, dataset: Dataset, competition: Competition, book: Dataset | None, conditions: tuple[object, ...]
+    ) -> str:
+        """Build the `CachedCheck.key` of a scanned folder."""
+        # Advice on a missing split depends on the folders around the dataset.
+        if any(split.state != SplitState.FOLDER for split in dataset.splits):
+            return ""
+        if book is not None and not all(map(self._is_stable, book.images)):
+            return ""
+        unreadable = [(image.path, image.error) for image in dataset.images if image.error]
+        pages = book and (book.root, book.images)
+        seen = replace(dataset, images=()), unreadable, pages, competition, conditions
+        return hash_bytes(repr(seen).encode("utf-8", "surrogatepass"))
 
     def _is_stable(self, image: Image) -> bool:
         """Check whether the file's last change is so old that its next change will change its times."""
         return max(image.mtime_ns, image.ctime_ns) < self._began_ns - _RACY_NS
 
     def store(
-        self, cached: CachedCheck, report: ValidationReport, inspections: Mapping[str, Inspection]
+        self,
+        dataset: Dataset,
+        cached: CachedCheck,
+        report: ValidationReport,
+        inspections: Mapping[str, Inspection],
     ) -> None:
-        """Store the result of the check that began with ``cached``."""
+        """Store the result of the check that began with ``dataset`` and ``cached``, as `load` returned them."""
         if self._base is None:
             return
-        root, now = os.fsencode(cached.dataset.root), time.time()
+        root, now = os.fsencode(dataset.root), time.time()
         # Reading an image updates its size, so that its state is the one that was scanned.
-        found = zip(cached.dataset.images, report.dataset.images, strict=True)
+        found = zip(dataset.images, report.dataset.images, strict=True)
         readable = [(scanned, image.sha256) for scanned, image in found if not image.error]
         stable = [(scanned, sha256) for scanned, sha256 in readable if self._is_stable(scanned)]
         value = {
@@ -141,12 +148,12 @@ class ValidationCache:
             )
             base.executemany("INSERT OR REPLACE INTO content VALUES (?, ?, ?, ?)", rows)
 
-    def _values(self, table: Literal["dataset", "content"], root: bytes) -> Iterator[dict[str, Any]]:
+    def _values(self, table: Literal["dataset", "content"], dataset: Dataset) -> Iterator[dict[str, Any]]:
         """Return the undamaged values of a folder."""
         query = f"SELECT value, crc FROM {table} WHERE root = ?"  # noqa: S608 - one of two words
         if self._base is not None:
             with contextlib.suppress(sqlite3.Error):
-                for text, crc in self._base.execute(query, (root,)):
+                for text, crc in self._base.execute(query, (os.fsencode(dataset.root),)):
                     if isinstance(text, str) and crc32(text.encode()) == crc:
                         yield json.loads(text)
 

@@ -44,8 +44,8 @@ def inspect_dataset(
 ) -> InspectedDataset:
     """Inspect the images of a folder; arguments and errors are those of `cldc.validation.validate`."""
     with contextlib.closing(ValidationCache(home)) as cache:
-        cached = cache.load(scan(folder, competition.dataset), competition)
-    dataset, inspections = inspect_images(cached.dataset, cached.inspections, observer)
+        dataset, cached = cache.load(scan(folder, competition.dataset), competition)
+    dataset, inspections = inspect_images(dataset, cached.inspections, observer)
     formats = formats_of_ignored(dataset, competition.dataset.extensions)
     return compare_images(dataset, inspections, formats, competition, observer)
 

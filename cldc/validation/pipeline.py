@@ -56,15 +56,15 @@ def validate(
     with contextlib.closing(ValidationCache(home if use_cache else None)) as cache:
         dataset = scan(folder, rules)
         formats = formats_of_ignored(dataset, rules.extensions)
-        cached = cache.load(dataset, competition, book, (formats, ask_tensorflow, warped != "no"))
+        dataset, cached = cache.load(dataset, competition, book, (formats, ask_tensorflow, warped != "no"))
         report = cached.report
         if report is None:
             # Pillow and the pool take longer to import than a check that finds nothing changed.
             from cldc.validation.inspect_images import compare_images, inspect_images  # noqa: PLC0415
 
-            dataset, inspections = inspect_images(cached.dataset, cached.inspections, observer)
+            hashed, inspections = inspect_images(dataset, cached.inspections, observer)
             inspected = compare_images(
-                dataset,
+                hashed,
                 inspections,
                 formats,
                 competition,
@@ -77,7 +77,7 @@ def validate(
             report = apply_rules(inspected)
             if warped != "no" and not report.warped_compared:
                 cached = replace(cached, key="")  # the search failed, and the next check tries again
-            cache.store(cached, report, inspected.inspections)
+            cache.store(dataset, cached, report, inspected.inspections)
     return _silence(report)
 
 

@@ -52,7 +52,7 @@ class _DoubtError(Exception):
 def judge_png(content: bytes) -> Verdict:
     """Return the verdict on content that begins with PNG's signature."""
     try:
-        chunks, end = _sound_chunks(content)
+        chunks, end = _sound_chunks(memoryview(content))
         header = read_header(chunks[b"IHDR"])
         if header.colour == 3 and b"PLTE" not in chunks:
             return judge_carefully(content)
@@ -63,13 +63,13 @@ def judge_png(content: bytes) -> Verdict:
     return Verdict(Readable.YES, Format.PNG, header.width, header.height, "", remarks, rows)
 
 
-def _sound_chunks(content: bytes) -> tuple[dict[bytes, bytes | memoryview], int]:
+def _sound_chunks(content: memoryview) -> tuple[dict[bytes, bytes | memoryview], int]:
     """Return the first chunk of each kind up to IEND, the IDATs joined, and where IEND ends.
 
     Raises:
         _DoubtError: A chunk is not plainly right, or out of place.
     """
-    view, end, order = memoryview(content), len(SIGNATURE), ""
+    end, order = len(SIGNATURE), ""
     chunks: dict[bytes, bytes | memoryview] = {}
     data: list[memoryview] = []
     while not order.endswith("E"):
@@ -77,13 +77,13 @@ def _sound_chunks(content: bytes) -> tuple[dict[bytes, bytes | memoryview], int]
         if start > len(content) or len(order) > _MOST_CHUNKS:
             raise _DoubtError
         length, kind = _CHUNK.unpack_from(content, end)
-        body, end = view[start : start + length], start + length + 4
+        body, end = content[start : start + length], start + length + 4
         if end > len(content) or length > _LARGEST_CHUNK:
             raise _DoubtError
         if kind in _CRITICAL:
             letter, lengths = _CRITICAL[kind]
             (checksum,) = _CRC.unpack_from(content, end - 4)
-            sound = length in lengths and checksum == zlib_ng.crc32(view[start - 4 : end - 4])
+            sound = length in lengths and checksum == zlib_ng.crc32(content[start - 4 : end - 4])
         else:
             letter, sound = "a", kind in KNOWN_ANCILLARY
             # libpng's complaints about these, checksums included, are warnings; two it may misread.
