@@ -327,7 +327,7 @@ def test_correct_as_is_silences_a_finding_even_after_a_rename(cldc: Cldc, doubtf
     (doubtful / pair[0]).rename(doubtful / "train/ix/renamed.png")
     assert findings(cldc, doubtful)[1] == silenced
     page = doubtful.parent / "page.html"
-    assert "silent: decisions.csv" in cldc("validate", doubtful, "--report", page).out
+    assert "hidden: decisions.csv" in cldc("validate", doubtful, "--report", page).out
     assert "decisions.csv marks as correct" in page.read_text()
 
 
