@@ -133,12 +133,12 @@ def test_what_a_preflight_and_a_submission_share_is_removed_when_neither_is_want
     assert_no_preflights(stage, account)
 
 
-def test_what_a_submission_uploaded_is_not_uploaded_again_and_a_failing_script_is_reported(
+def test_a_failing_script_is_reported_by_dataset_also_for_what_a_submission_uploaded(
     stage: Stage, tmp_path: Path
 ) -> None:
-    account = stage.account()
-    cldc = stage.person(tmp_path / "home", account)
-    folder, other = stage.folder(tmp_path / "mine", 3), stage.folder(tmp_path / "other", 4)
+    """The dataset that a submission uploaded is trained from there, though its folder has a new name."""
+    account, cldc, folder = stage.contestant(tmp_path, 3)
+    other = stage.folder(tmp_path / "other", 4)
     cldc("submit", folder, "--yes", "--no-preflight")
     renamed = folder.rename(tmp_path / "renamed")
     with stage.failing():
@@ -154,10 +154,15 @@ def test_what_a_submission_uploaded_is_not_uploaded_again_and_a_failing_script_i
         "make": ["mine"],
         "tagged": ["mine"],
     }
+
+
+def test_nothing_is_trained_if_some_of_the_datasets_cannot_be_used(stage: Stage, tmp_path: Path) -> None:
+    account, cldc, folder = stage.contestant(tmp_path, 4)
     broken = tmp_path / "broken"
     broken.mkdir()
-    refused = cldc("preflight", "--remote", other, broken, tmp_path / "nowhere", code=3)
+    refused = cldc("preflight", "--remote", folder, broken, tmp_path / "nowhere", code=3)
     assert "2 of 3 datasets can't be used, so nothing was trained" in refused.err
+    assert not any(stage.made(account).values())
 
 
 def test_a_worker_that_is_killed_costs_a_try_and_no_result(
