@@ -107,24 +107,30 @@ def modes(folder: Path) -> set[tuple[str, int]]:
     return {(path.name, stat.S_IMODE(path.stat().st_mode)) for path in folder.iterdir()}
 
 
-def test_there_is_one_sandbox_and_only_its_owner_can_reach_it(site: Site) -> None:
+def test_there_is_one_sandbox(site: Site) -> None:
     first = site.up()
     with ThreadPoolExecutor(3) as pool:
         others = list(pool.map(lambda _: site.up(), range(3)))
     assert {other.pid for other in others} == {first.pid}
     assert first.competitions == (PROFILE.name,)
-    listening = [
-        c for c in psutil.Process(first.pid).net_connections("inet") if c.status == psutil.CONN_LISTEN
-    ]
+
+
+def test_only_its_owner_can_reach_it(site: Site) -> None:
+    status = sandbox.require_up(site.data)
+    connections = psutil.Process(status.pid).net_connections("inet")
+    listening = [connection for connection in connections if connection.status == psutil.CONN_LISTEN]
     assert len(listening) == 2
     assert {connection.laddr.ip for connection in listening} == {"127.0.0.1"}
-    assert stat.S_IMODE(first.folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(status.folder.stat().st_mode) == 0o700
     assert {"accounts.json", "sandbox.json", "codalab.sqlite"} <= {
-        name for name, mode in modes(first.folder) if mode == 0o600
+        name for name, mode in modes(status.folder) if mode == 0o600
     }
+
+
+def test_its_logs_hold_no_password(site: Site) -> None:
     secrets = {account.password for account in sandbox.list_accounts(site.data)}
     assert len(secrets) == 3
-    logs = list(first.folder.rglob("*.log"))
+    logs = list(sandbox.require_up(site.data).folder.rglob("*.log"))
     assert logs
     for path in logs:
         assert not any(secret in path.read_text(errors="replace") for secret in secrets)
@@ -261,7 +267,7 @@ def test_down_ends_the_runs_of_a_killed_sandbox(site: Site) -> None:
     site.up()
 
 
-def test_a_competition_and_accounts_can_be_added_while_it_is_up(site: Site, tmp_path: Path) -> None:
+def test_a_competition_can_be_added_while_it_is_up(site: Site, tmp_path: Path) -> None:
     shapes = competition.load(str(ROOT / "tests" / "data" / "shapes" / "shapes.toml"))
     pid = sandbox.require_up(site.data).pid
     status = sandbox.up(
@@ -274,12 +280,21 @@ def test_a_competition_and_accounts_can_be_added_while_it_is_up(site: Site, tmp_
     assert status.pid == pid
     assert status.competitions == tuple(sorted([PROFILE.name, shapes.name]))
     assert sandbox.leaderboard_file(site.data, shapes) != sandbox.leaderboard_file(site.data, PROFILE)
+    assert site.contestant.rest.bundle(str(shapes.bundles.label_book.uuid)).state == "ready"
+
+
+def test_an_account_is_added_once_while_it_is_up(site: Site) -> None:
+    status = sandbox.require_up(site.data)
     bob = sandbox.add_account(site.data, "bob")
     assert sandbox.add_account(site.data, "bob") == bob
     with Rest(status.address, credentials(bob)) as rest:
         assert rest.user().name == "bob"
-        assert rest.bundle(str(shapes.bundles.label_book.uuid)).state == "ready"
-    # Each account exists when `add_account` returns, though the file changes while the server reads it.
+    assert sandbox.require_up(site.data).pid == status.pid
+
+
+def test_accounts_that_are_added_at_once_exist_at_once(site: Site) -> None:
+    """Each exists when `add_account` returns, though the file changes while the server reads it."""
+    status = sandbox.require_up(site.data)
     with ThreadPoolExecutor(8) as pool:
         crowd = list(pool.map(lambda n: sandbox.add_account(site.data, f"guest-{n}"), range(24)))
         for person in crowd:
