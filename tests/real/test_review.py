@@ -53,6 +53,7 @@ def go_to(page: Page, title: str) -> None:
 def test_ten_conflicts_are_resolved_by_keyboard_applied_and_undone(
     browser: Browser, cldc: Cldc, real_data: Path, tmp_path: Path
 ) -> None:
+    """A person's whole way: from the list of conflicts to a folder without them, and back."""
     folder = tmp_path / "project" / "data"
     shutil.copytree(real_data / "data", folder)
     before = contents(folder)
@@ -125,17 +126,25 @@ def test_pictures_in_sight_do_not_wait_for_those_scrolled_past(
         page.close()
 
 
-def test_the_page_follows_what_happens_outside_it(browser: Browser, bare_cldc: Cldc, tmp_path: Path) -> None:
+def damaged_dataset(tmp_path: Path) -> Path:
     folder = make_dataset(tmp_path / "digits")
     (folder / "train" / "i" / "bad.png").write_bytes(b"no picture")
+    return folder
+
+
+def wait_for_the_check(page: Page) -> None:
+    """Wait until the check has found the image that is damaged."""
+    listed = page.get_by_role("button", name="Images that TensorFlow can't read")
+    expect(listed).to_be_visible(timeout=60_000)
+
+
+def test_the_page_follows_decisions_made_elsewhere(browser: Browser, bare_cldc: Cldc, tmp_path: Path) -> None:
+    folder = damaged_dataset(tmp_path)
     with reviewing(folder, bare_cldc.home) as (address, _):
         page, other = browser.new_page(), browser.new_page()
         for each in (page, other):
             each.goto(address)
-        expect(page.locator(".tile.unshown")).to_contain_text("bad.png")
-        expect(page.get_by_role("button", name="Images that TensorFlow can't read")).to_be_visible(
-            timeout=60_000
-        )
+            wait_for_the_check(each)
         press(page, "x")
         expect(other.get_by_role("button", name="Decided")).to_contain_text("1")
         table = decisions.default_path(folder)
@@ -145,14 +154,25 @@ def test_the_page_follows_what_happens_outside_it(browser: Browser, bare_cldc: C
         expect(other.get_by_role("status").first).to_contain_text("Not saved")
         table.unlink()
         expect(other.get_by_role("alert")).to_be_hidden()
+        other.close()
+        page.close()
+
+
+def test_the_page_follows_the_images_of_the_folder_until_the_review_ends(
+    browser: Browser, bare_cldc: Cldc, tmp_path: Path
+) -> None:
+    folder = damaged_dataset(tmp_path)
+    with reviewing(folder, bare_cldc.home) as (address, _):
+        page = browser.new_page()
+        page.goto(address)
+        expect(page.locator(".tile.unshown")).to_contain_text("bad.png")
+        wait_for_the_check(page)
         (folder / "train" / "i" / "new.png").write_bytes(png(99, width=9))
         (folder / "train" / "i" / "0.png").unlink()
         expect(page.get_by_role("status").first).to_contain_text("1 image added, 1 image removed")
         expect(page.get_by_role("option", name="new.png")).to_be_visible()
-        other.close()
-        stale = page
-    expect(stale.get_by_role("alert")).to_contain_text("cldc review has ended")
-    stale.close()
+    expect(page.get_by_role("alert")).to_contain_text("cldc review has ended")
+    page.close()
 
 
 def test_thousands_of_images_are_shown_by_drawing_those_in_sight(
