@@ -18,6 +18,7 @@ pytestmark = pytest.mark.lasts(75)
 def test_both_are_trained_from_the_same_seeds_and_judged_by_images_of_neither(
     cldc: Cldc, tmp_path: Path
 ) -> None:
+    """The first call trains and writes a page; later ones read its trainings from their records."""
     profile = tmp_path / "short.toml"
     text = template("competitions", "demo.toml").read_text(encoding="utf-8")
     profile.write_text(
@@ -44,7 +45,7 @@ def test_both_are_trained_from_the_same_seeds_and_judged_by_images_of_neither(
     assert "images removed: 2" in output
     assert "images can&#39;t tell less than some" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
-    again = cldc(*options, "--format", "json")  # from the records
+    again = cldc(*options, "--format", "json")
     assert "Training 4 times" not in again.err
     data = again.data
     repeated = data["repeated"]
@@ -54,9 +55,5 @@ def test_both_are_trained_from_the_same_seeds_and_judged_by_images_of_neither(
     ]  # fmt: skip
     assert all(j["low"] <= j["difference"] <= j["high"] for j in repeated["judgements"])
     assert repeated["judgements"][1]["images"] == 20
-
-    seen = cldc("compare", before, after, "--repeat", "2", "--judge", before / "val", code=2).err
-    assert f"{before / 'val'} can't judge, since a model has learned them" in seen.replace("\n", " ")
     same = shutil.copytree(before, tmp_path / "copy")
-    for repeat in ((), ("--repeat", "2")):
-        assert "hold the same images" in cldc("compare", before, same, *repeat, code=2).err
+    assert "hold the same images" in cldc("compare", before, same, code=2).err
