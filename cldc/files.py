@@ -399,7 +399,7 @@ def sweep(parent: Path, prefix: str) -> None:
 
 
 def _ours(path: Path, kind: int) -> bool:
-    """Check whether it exists, has that kind, belongs to this user and is no link."""
+    """Check whether ``path`` exists, is of that kind, belongs to this user and is not a link."""
     try:
         status = path.lstat()
     except OSError:

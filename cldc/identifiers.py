@@ -17,5 +17,5 @@ CODALAB_ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".zip", ".gz", ".bz2")
 
 
 def is_name(text: str) -> bool:
-    """Check whether CodaLab accepts ``text`` as a name that is no longer than cldc's may be."""
+    """Check whether CodaLab accepts ``text`` as a name, and whether it is within cldc's limit on length."""
     return len(text) <= MAX_NAME_LENGTH and NAME.fullmatch(text) is not None

@@ -90,7 +90,7 @@ def submit(
       cldc submit --yes --report submission.json
     """
     report = validated(app, folder)
-    app.rest.user()  # fails here if there is no account or no server, before anything is prepared
+    app.rest.user()  # refuse a missing account or server before any work
     with Ledger(app.home, reading=dry_run) as ledger:
         me, settings = contestant(app, ledger), app.settings
         (training,) = trainings_of(app, [report])

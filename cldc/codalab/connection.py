@@ -1,7 +1,7 @@
 """Requests to one CodaLab server, layer by layer.
 
 `Connection.send` limits a request's time and size, `_send_handling_auth` signs in, `_send_handling_retries` repeats what is
-safe to repeat, and `_send_single_request` sends it once. The retries are no library's, since none ends them with the
+safe to repeat, and `_send_single_request` sends it once. The retries are our own: no library ends them with the
 request's budget, signs in between them, or repeats a request whose answer breaks off while it is read.
 """
 

@@ -191,7 +191,7 @@ class Entry(Struct, frozen=True):
 
     Attributes:
         type: ``file``, ``directory`` or ``link``.
-        contents: What is in a folder, down to the requested depth. Names that are no plain file names don't fit.
+        contents: A folder's contents, down to the requested depth. Decoding refuses a name that is not a plain file name.
     """
 
     type: str

@@ -153,7 +153,7 @@ SIZE = KeyRule(lambda size: len(size) == 2 and min(size) > 0, "expected height a
 
 
 def at_most(most: int) -> KeyRule:
-    """Require a number that is no larger."""
+    """Require a number of at most ``most``."""
     return KeyRule(lambda number: number <= most, f"it must be at most {most:,}")
 
 

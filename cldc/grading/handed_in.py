@@ -50,7 +50,7 @@ def find_dataset(entry: HandedIn, work: Path, splits: Sequence[str]) -> Path:
     names the dataset in its cldc.toml, or holds one folder with the splits at any depth.
 
     Raises:
-        InvalidDataset: There is no dataset, or not exactly one; the message gives the reason in one line.
+        InvalidDataset: It does not hold exactly one dataset; the message gives the reason in one line.
         StorageError: The disk is full or not writable.
     """
     if entry.problem:

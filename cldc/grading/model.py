@@ -32,7 +32,7 @@ class Grade:
         student: Who handed it in.
         handed_in: Name of the zip or the folder.
         modified: When that was last written.
-        problem: Why there is no score, in one line; empty if there is a score.
+        problem: The reason for a missing score, in one line; empty if there is a score.
         score: The evaluation's score of the predictions on the hidden test set.
         rank: Dense, from 1; None without a score.
         validation_accuracy: Accuracy on the student's own validation split, as the training script printed it.

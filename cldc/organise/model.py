@@ -127,7 +127,7 @@ def read_left_out(folder: Path) -> tuple[Skipped, ...]:
 
 
 def read_json(path: Path) -> Any:
-    """Read the JSON in ``path``; None if there is no such file, or a damaged one.
+    """Read the JSON in ``path``; None if the file is missing or damaged.
 
     Raises:
         StorageError: It can't be read.

@@ -20,7 +20,7 @@ from cldc.validation.inspection_result import Features
 from cldc.validation.pictures import Picture
 
 _SHAPE = (16, 16)
-# Shades closer to the background than this share of the blackest ink are no ink.
+# Shades closer to the background than this share of the blackest ink are not ink.
 _INK_SHARE = 0.4
 # Any picture with haze has some of these shades; searching for all would cost more than it is worth.
 _FAINT = tuple(bytes((shade,)) for shade in (2, 5, 9, 14, 20, 28))

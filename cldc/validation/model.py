@@ -125,7 +125,7 @@ class InspectedDataset:
 
     @cached_property
     def classes(self) -> dict[str, str]:
-        """The class that each folder of images is or is named like; empty for a folder that is no class."""
+        """The class that each folder of images is, or is named after; empty if there is none."""
         classes = self.competition.dataset.classes
         return {label: meant_class(label, classes) for label in {label for _, label in self.dataset.tally()}}
 

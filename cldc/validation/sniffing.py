@@ -34,7 +34,7 @@ def formats_of_ignored(dataset: Dataset, extensions: Sequence[str]) -> dict[str,
     """Find picture formats by content, such as ``png`` or ``HEIC``, of files in the splits that the script ignores.
 
     Formats that TensorFlow reads are named as in `Format`. Only files that are named like pictures or have no extension
-    are opened; those that are no pictures are left out.
+    are opened; those that are not pictures are left out.
     """
     found = {}
     for path, reason in dataset.ignored:

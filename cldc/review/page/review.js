@@ -21,7 +21,7 @@ let unsent = 0; // decisions that are shown but not saved yet; the server's answ
 let ended = false;
 let progress = { task: "", done: 0, total: 0 };
 
-// Once the page is loaded, the token is no longer needed.
+// The loaded page does not need the token.
 history.replaceState(null, "", location.pathname);
 
 // Talking with the server ------------------------------------------------------------------------------------

@@ -335,7 +335,7 @@ def _same_drawings(inspected: InspectedDataset, across: Across) -> list[_Copies]
 
 
 def _copies(inspected: InspectedDataset, contents: Sequence[str], because: str = "") -> _Copies:
-    """Return the images of these contents; one in a folder that is no class has no label, and is left out."""
+    """Return the images of these contents; leave out those in a folder that is not a class, which have no label."""
     images = [image for sha in contents for image in inspected.by_content.get(sha, ())]
     images = [image for image in sorted(images, key=attrgetter("path")) if inspected.classes[image.label]]
     labels = sorted({inspected.classes[image.label] for image in images})

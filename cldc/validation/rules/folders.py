@@ -169,7 +169,7 @@ def class_missing(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     why="Any other folder in a split, even an empty or a hidden one, stops the script.",
 )
 def class_extra(inspected: InspectedDataset) -> Iterator[RuleMatch]:
-    """Folders in a split that are no class."""
+    """Folders in a split that are not classes."""
     for split, _, extra in _mismatches(inspected):
         for folder in extra:
             if meant_class(folder, inspected.competition.dataset.classes):
@@ -292,7 +292,7 @@ def name_reserved(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 
 
 def _mismatches(inspected: InspectedDataset) -> Iterator[tuple[Split, list[str], list[str]]]:
-    """List, for each split that is a folder, classes without a folder and folders that are no class."""
+    """List, for each split that is a folder, classes without a folder and folders that are not classes."""
     classes = inspected.competition.dataset.classes
     for split in inspected.dataset.splits:
         if split.state == SplitState.FOLDER:

@@ -238,7 +238,7 @@ def _ignored_remedy(inspected: InspectedDataset, ignored: IgnoredPath, kind: str
     source="Windows' naming rules; file systems that ignore case or normalise Unicode",
 )
 def name_not_portable(inspected: InspectedDataset) -> Iterator[RuleMatch]:
-    """Image names that Windows refuses, that differ only in case or in the form of accents, or that are no plain text."""
+    """Image names that Windows refuses, that differ only in case or in the form of accents, or that are not plain text."""
     groups: dict[str, list[str]] = defaultdict(list)
     folded: dict[str, list[str]] = defaultdict(list)
     for image in inspected.dataset.images:

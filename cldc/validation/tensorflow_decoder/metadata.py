@@ -44,7 +44,7 @@ def orientation_of(tiff: bytes) -> int | None:
 
 
 def _first_value(tiff: bytes, order: str, kind: int, count: int, at: int) -> int | None:
-    """Read a field's first number; None if it is no integer, or too long for its entry and so stored elsewhere."""
+    """Read a field's first number; None if it is not an integer, or is too long for its entry and so stored elsewhere."""
     form = order + _WHOLE_NUMBERS.get(kind, "4x")
     if not 1 <= count <= 4 // struct.calcsize(form):
         return None

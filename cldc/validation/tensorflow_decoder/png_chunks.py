@@ -103,7 +103,7 @@ class _Reader:
     def _misread(self, chunk: _Chunk) -> int:
         """Return how many bytes too far libpng 1.6.37 reads, or too few if negative; all that follows is then shifted.
 
-        `png_handle_eXIf` skips two more bytes if the two that it has read are no byte order; `png_handle_hIST` leaves the
+        `png_handle_eXIf` skips two more bytes if the two that it has read are not a byte order; `png_handle_hIST` leaves the
         last byte of an odd length unread. Both do so only until one such chunk was right.
         """
         if self.header is None or chunk.kind in self._valid:
