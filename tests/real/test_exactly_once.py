@@ -36,7 +36,8 @@ def test_killed_at_one_moment_after_the_other_it_ends_with_one_submission(
             lose_ledger(cldc)
     moments = past.read_text(encoding="utf-8").splitlines()
     assert kills == len(moments) >= (50 if ledger == "kept" else 25), moments
-    assert {"created worksheets", "created bundles", "progress", "after begin tag"} <= set(moments)
+    # "progress" may be missing: CodaLab's client may send the whole zip before it sees that `cldc` was killed.
+    assert {"created worksheets", "created bundles", "after begin tag"} <= set(moments)
     assert_exactly_once(stage, account)
     assert cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data["again"]
     assert cldc("quota", "--format", "json").data["left"] == stage.competition.quota.total - 1
