@@ -199,12 +199,15 @@ def _next(folder: Path, answers: Answers | None, ci: str | None, *, sandboxed: b
     if dataset and not (folder / dataset).exists():
         yield f"put your images into {dataset}, or draw some to try with: cldc sample {shlex.quote(dataset)}"
     yield "check the images: cldc validate"
+    if sandboxed and ci != "classroom":  # it has the label book, without which no preflight runs
+        yield "start the CodaLab of this machine: cldc sandbox up"
     yield "train on them here: cldc preflight"
     if ci == "classroom":
         yield "put the label book into the folder label_book, then commit and push: each push is checked"
         yield "pack what you hand in: cldc package"
         return
-    yield "start the CodaLab of this machine: cldc sandbox up" if sandboxed else "sign in: cldc login"
+    if not sandboxed:
+        yield "sign in: cldc login"
     yield "submit: cldc submit"
     if ci == "github":
         yield "in the repository's settings, create an environment `codalab` with the secrets CODALAB_USERNAME and CODALAB_PASSWORD"

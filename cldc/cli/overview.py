@@ -165,10 +165,10 @@ def _next(
         else:
             why = "It continues the submission that was begun."
         return ("cldc submit", why)
+    if app.on_sandbox and not _sandbox_up(app):  # preflights need its label book
+        return _SANDBOX_UP
     if preflight is None:
         return ("cldc preflight", "It trains here as the competition does, and spends no submission.")
-    if app.on_sandbox and not _sandbox_up(app):
-        return _SANDBOX_UP
     if _account(app) is None:
         return ("cldc login", "It checks your account against the server and keeps it in the keyring.")
     return ("cldc submit --dry-run", "It shows the plan and changes nothing; without --dry-run it submits.")

@@ -110,7 +110,7 @@ def test_init_writes_no_workflow_for_the_sandbox_of_this_machine(cldc: Cldc, pro
     assert "--server ADDRESS" in cldc(*ci, "--competition", "demo", cwd=project, code=4).err
     assert not list(project.iterdir())
     made = cldc("init", "--competition", "demo", cwd=project)
-    assert "cldc sandbox up" in made.out
+    assert made.out.index("cldc sandbox up") < made.out.index("cldc preflight")  # which needs its label book
     assert "cldc login" not in made.out
     assert "cldc.toml" in cldc(*ci, cwd=project, code=4).err
 
@@ -124,8 +124,8 @@ def test_a_classroom_s_workflow_checks_and_needs_no_account(cldc: Cldc, project:
 
 
 def test_cldc_alone_leads_from_nothing_to_the_submission(cldc: Cldc, project: Path) -> None:
-    def following() -> str:
-        found = re.search(r"^Next: (.*)$", cldc(cwd=project).out, re.MULTILINE)
+    def following(server: str = "https://codalab.example") -> str:
+        found = re.search(r"^Next: (.*)$", cldc(cwd=project, CLDC_SERVER=server).out, re.MULTILINE)
         assert found
         return found[1]
 
@@ -137,6 +137,7 @@ def test_cldc_alone_leads_from_nothing_to_the_submission(cldc: Cldc, project: Pa
     assert following() == "cldc validate mine"
     (project / "mine" / "train" / "i" / "0.png").unlink()
     assert following() == "cldc preflight"
+    assert following("sandbox") == "cldc sandbox up"
     outcome = cldc(cwd=project)
     assert "29 images, valid" in outcome.out
     assert "none signed in" in outcome.out
