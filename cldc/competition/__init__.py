@@ -82,38 +82,44 @@ def load(choice: str = DEFAULT) -> Competition:
     return parse(read_text(path), name=path.stem, folder=path.resolve().parent)
 
 
-def parse(
-    text: str, *, name: str, folder: Path | None = None, extended_by: tuple[str, ...] = ()
-) -> Competition:
+def parse(text: str, *, name: str, folder: Path | None = None) -> Competition:
     """Parse a profile's TOML. The profile that it extends is parsed first, so that an error names the right file.
 
     Args:
         name: The profile's file name without ``.toml``.
         folder: The folder of that file; None for a built-in profile.
-        extended_by: The profiles that extend this one, for messages.
 
     Raises:
         ConfigurationError: For the reasons of `load`.
     """
+    return _parse(text, name, folder, ())[0]
+
+
+def _parse(
+    text: str, name: str, folder: Path | None, extended_by: tuple[str, ...]
+) -> tuple[Competition, _Table]:
+    """Parse a profile, which the profiles ``extended_by`` extend; also return the keys that it sets or inherits."""
     what = f"profile {name}" if folder is None else str(folder / f"{name}.toml")
     table = read_toml(text, what=what)
     if unknown := set(NOT_KEYS) & table.keys():
         raise refused(what, f"{sorted(unknown)[0]!r} is set by the file's name and place", "")
     files: tuple[Path, ...] = () if folder is None else (folder / f"{name}.toml",)
     if "extends" in table:
-        base = _extended(table["extends"], name, folder, (*extended_by, what))
-        table = _merged(base.table(), table, what=what)
+        base, inherited = _extended(table["extends"], name, folder, (*extended_by, what))
+        table = _merged(inherited, table, what=what)
         files += base.files
     elif table.get("unset"):
         raise refused(what, "'unset' stands without 'extends'", "; there is nothing to unset")
     given = {**table, "name": name, "folder": folder, "files": files}
     competition = read_table(Competition, given, what=what, hidden=NOT_KEYS)
     check(competition, what=what)
-    return competition
+    return competition, table
 
 
-def _extended(extends: object, name: str, folder: Path | None, extended_by: tuple[str, ...]) -> Competition:
-    """Read the profile that the profile ``name`` in ``folder`` extends; ``extended_by`` ends with that profile."""
+def _extended(
+    extends: object, name: str, folder: Path | None, extended_by: tuple[str, ...]
+) -> tuple[Competition, _Table]:
+    """Parse the profile that the profile ``name`` in ``folder`` extends; ``extended_by`` ends with that profile."""
     what = extended_by[-1]
     if len(extended_by) >= _LONGEST_CHAIN:
         problem = f"it extends a chain of more than {_LONGEST_CHAIN} profiles"
@@ -121,7 +127,7 @@ def _extended(extends: object, name: str, folder: Path | None, extended_by: tupl
     if not isinstance(extends, str):
         raise refused(what, f"'extends' is {extends!r}", "; expected a string in quotes")
     if extends in builtin_profiles():
-        return parse(_builtin_text(extends), name=extends, extended_by=extended_by)
+        return _parse(_builtin_text(extends), extends, None, extended_by)
     path = None if folder is None or Path(extends).name != extends else _file_in(folder, extends, name)
     if path is None or path.suffix != ".toml":
         known = ", ".join(builtin_profiles())
@@ -129,23 +135,29 @@ def _extended(extends: object, name: str, folder: Path | None, extended_by: tupl
         raise refused(what, f"'extends' is {extends!r}", wanted)
     if str(path) in extended_by:
         raise refused(what, f"'extends' is {extends!r}", "; these profiles extend each other")
-    return parse(read_text(path), name=path.stem, folder=folder, extended_by=extended_by)
+    return _parse(read_text(path), path.stem, folder, extended_by)
 
 
 def _merged(inherited: _Table, own: _Table, *, what: str) -> _Table:
     """Merge ``own`` over inherited keys that it does not unset. In a table, each own key replaces one inherited key."""
-    merged = dict(inherited)
+    merged = {key: value for key, value in inherited.items() if key not in ("extends", "unset")}
     unset = own.get("unset", [])
     for dotted in unset if isinstance(unset, list) else ():
-        table, _, key = str(dotted).rpartition(".")
-        owner = merged.get(table) if table else merged
-        if not isinstance(owner, dict) or key not in owner:
+        if not _removed(merged, str(dotted)):
             raise refused(what, f"'unset' names {dotted!r}", f", which {own['extends']} does not set")
-        del owner[key]
     for key, value in own.items():
         before = merged.get(key)
         merged[key] = before | value if isinstance(before, dict) and isinstance(value, dict) else value
     return merged
+
+
+def _removed(table: _Table, dotted: str) -> bool:
+    """Remove a key, of ``table`` or of a table in it; return whether it was set."""
+    *tables, key = dotted.split(".")
+    owner: Any = table
+    for name in tables:
+        owner = owner.get(name) if isinstance(owner, dict) else None
+    return isinstance(owner, dict) and owner.pop(key, None) is not None
 
 
 def _builtin_text(name: str) -> str:

@@ -247,7 +247,8 @@ class Competition:
             ``doctor`` and failures of the server show it.
         extends: The profile that provides the keys missing here: a built-in name, or a ``.toml`` file in the same folder.
             A key of a table replaces that one key.
-        unset: Keys of the extended profile that do not count here, such as "closes" or "submission.usual_wait".
+        unset: Keys of the extended profile that do not count here, such as "closes" or "submission.usual_wait". Each is
+            one that the extended profile sets; one that only has its default there is refused.
     """
 
     name: Annotated[str, rules.PROFILE_NAME]

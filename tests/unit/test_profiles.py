@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
+import operator
 import shlex
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -299,7 +303,10 @@ def test_a_profile_combines_what_it_extends_with_its_differences(tmp_path: Path)
         ('extend = "demo"', "", "perhaps you meant 'extends'"),
         ('unset = ["closes"]', "", "stands without 'extends'"),
         ('extends = "demo"\nunset = ["closes"]', "", "'unset' names 'closes', which demo does not set"),
+        ('extends = "demo"\nunset = ["grace_minutes"]', "", "'unset' names 'grace_minutes', which demo does not set"),
+        ('extends = "demo"\nunset = ["title.x"]', "", "'unset' names 'title.x', which demo does not set"),
         ('extends = "demo"\nunset = ["quota.total"]', "", "'quota.total' is missing"),
+        ('extends = "demo"\nunset = "closes"', "", "'unset' is 'closes'; expected a list"),
         ('extends = "demo"\nquota = 5', "", "'quota' is 5; expected a table"),
         ('extends = "mine.toml"', "", "these profiles extend each other"),
         ('extends = "base.toml"', 'extends = "mine.toml"', "base.toml can't be used: 'extends' is 'mine.toml'; these profiles extend each other"),
@@ -314,6 +321,50 @@ def test_a_profile_with_an_invalid_extends_is_refused(
         load(str(write_chain(tmp_path, mine=own, base=base)))
     assert message in refused.value.message
     assert refused.value.action
+
+
+# Keys with a default, with the value that a base sets; the default itself for two of them.
+_OPTIONAL: dict[str, Any] = {
+    "closes": datetime(2027, 2, 1, tzinfo=UTC),
+    "grace_minutes": 0,
+    "guide": "https://codalab.example.org/guide",
+    "submission.usual_wait": "a day",
+    "bundles.script.uuid": "0x" + "1" * 32,
+    "bundles.starting_dataset": {"name": "start"},
+    "training.seed_option": "--seed",
+    "organiser.grade": "best",
+}
+
+
+def without(profile: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """A copy of a profile without these dotted keys."""
+    left = copy.deepcopy(profile)
+    for key in keys:
+        *way, last = key.split(".")
+        functools.reduce(operator.getitem, way, left).pop(last, None)
+    return left
+
+
+@settings(deadline=None)
+@given(in_base=st.sets(st.sampled_from([*_OPTIONAL])), unset=st.sets(st.sampled_from([*_OPTIONAL])))
+def test_unset_takes_exactly_the_keys_that_the_extended_profile_sets(
+    tmp_path_factory: pytest.TempPathFactory, in_base: set[str], unset: set[str]
+) -> None:
+    base = without(table(), _OPTIONAL)
+    for key in in_base:
+        with_value(base, key, _OPTIONAL[key])
+    path = write_chain(
+        tmp_path_factory.mktemp("profiles"),
+        mine=tomli_w.dumps({"extends": "middle.toml", "unset": sorted(unset)}),
+        middle='extends = "base.toml"',
+        base=tomli_w.dumps(base),
+    )
+    if not_set := unset - in_base:
+        with pytest.raises(ConfigurationError, match=f"{min(not_set)!r}, which middle.toml does not set"):
+            load(str(path))
+    else:
+        mine = load(str(path))
+        assert mine.table() == parse(tomli_w.dumps(without(base, unset)), name="mine").table()
 
 
 def test_a_chain_of_profiles_has_an_end(tmp_path: Path) -> None:
