@@ -7,7 +7,7 @@ import functools
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ from cldc.competition import Competition
 from cldc.errors import StorageError, UsageError
 from cldc.files import data_folder, sweep, system_temporary_folder, working_folder
 from cldc.progress import Observer
-from cldc.render.document import Block, Document, Line
+from cldc.render.document import Block, Document, Line, Rows
 from cldc.render.formats import plain
 from cldc.render.trust import claims_blocks
 from cldc.settings import Options, ProjectFile, Settings, refuse, resolve
@@ -194,14 +194,14 @@ class App:
         self,
         data: object,
         *blocks: Block,
-        rows: Callable[[], Iterable[Sequence[object]]] | None = None,
+        rows: Rows | None = None,
     ) -> None:
         """Show a command's result.
 
         Args:
             data: The result for programs, as JSON.
             blocks: The same for people, as lines and tables.
-            rows: The same for a spreadsheet, headers first, if the command has the format ``csv``.
+            rows: The same for a spreadsheet, if the command has the format ``csv``.
         """
         self.output.show(Document(data, blocks, rows=rows))
 

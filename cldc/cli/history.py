@@ -15,7 +15,7 @@ from cldc.grading.known_test_sets import hidden_test_sets
 from cldc.history import HistoryEntry
 from cldc.ledger import Ledger
 from cldc.preflight.result_store import all_records as results
-from cldc.render.document import Block, Line, Table, cell
+from cldc.render.document import Block, Line, Rows, Table, cell
 
 
 @command(ServerApp, formats=("csv",))
@@ -40,7 +40,8 @@ def history(app: ServerApp, everything: bool) -> None:
             test_sets=hidden_test_sets(app.home),
         )
     blocks = _blocks(entries, next_command=app.command_for("cldc preflight"))
-    app.show({"entries": entries}, *blocks, rows=lambda: history_rows(entries))
+    columns = [field.name for field in dataclasses.fields(HistoryEntry)]
+    app.show({"entries": entries}, *blocks, rows=Rows(columns, entries))
 
 
 def _blocks(entries: Sequence[HistoryEntry], *, next_command: str) -> Iterator[Block]:
@@ -86,12 +87,3 @@ def _blocks(entries: Sequence[HistoryEntry], *, next_command: str) -> Iterator[B
         numbers=("images", "validation", "label book", "score"),
         optional=("trained with", "dataset", "images", "id", "label book", "time", "validation"),
     )
-
-
-def history_rows(entries: Sequence[HistoryEntry]) -> Iterator[Sequence[object]]:
-    """Build the rows for CSV, with a header and accuracies from 0 to 1."""
-    names = [field.name for field in dataclasses.fields(HistoryEntry)]
-    yield names
-    for entry in entries:
-        values = {**{name: getattr(entry, name) for name in names}, "when": entry.when.isoformat()}
-        yield [values[name] for name in names]

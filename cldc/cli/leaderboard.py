@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from pathlib import Path
-
 import click
 
 from cldc import sandbox
+from cldc.cli.app import App
 from cldc.cli.options import command
 from cldc.cli.server_app import ServerApp
 from cldc.codalab import fetch_text
@@ -15,6 +13,7 @@ from cldc.errors import CldcError, ConfigurationError, CredentialsError, Sandbox
 from cldc.leaderboard import Leaderboard, parse
 from cldc.ledger import BoardResult, Ledger
 from cldc.render.board import board_blocks, board_rows, history_blocks
+from cldc.render.formats import to_data
 
 _TOP = 20
 
@@ -49,10 +48,10 @@ def leaderboard(app: ServerApp, *, everything: bool, history: bool) -> None:
     with Ledger(app.home, reading=True) as ledger:
         results = ledger.board_results(app.competition.name)
     app.show(
-        {**{f.name: getattr(board, f.name) for f in fields(board)}, "history": results},
+        {**to_data(board), "history": results},
         *board_blocks(board, limit=None if everything else _TOP),
         *(history_blocks(results) if history else ()),
-        rows=lambda: board_rows(board),
+        rows=board_rows(board),
     )
 
 
@@ -84,25 +83,22 @@ def fetch_board(app: ServerApp, *, account: str | None) -> Leaderboard | None:
         text = fetch_text(address, observer=app.observer)
     else:
         return None
+    return parse_and_record(app, text, account=account)
+
+
+def parse_and_record(app: App, text: str, *, account: str | None) -> Leaderboard:
+    """Parse a board, and record what it shows of your own submissions, since it has no history."""
     board = parse(text, app.competition, account=account)
-    remember(app.home, board)
-    return board
-
-
-def remember(home: Path, board: Leaderboard) -> None:
-    """Record what the board shows of your own submissions, since it has no history."""
-    own = [row for row in board.rows if row.mine and row.submission]
-    if not own:
-        return
     entries = sum(row.shown for row in board.rows)
-    with Ledger(home, reading=True) as ledger:
-        ledger.remember(
-            board.competition,
-            (
-                BoardResult(row.submission, row.name, board.updated, row.rank, entries, row.score)
-                for row in own
-            ),
-        )
+    own = [
+        BoardResult(row.submission, row.name, board.updated, row.rank, entries, row.score)
+        for row in board.rows
+        if row.mine and row.submission
+    ]
+    if own:
+        with Ledger(app.home, reading=True) as ledger:
+            ledger.remember(board.competition, own)
+    return board
 
 
 def board_if_any(app: ServerApp, *, account: str | None) -> Leaderboard | None:

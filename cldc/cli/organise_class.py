@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, astuple, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import click
@@ -23,7 +23,7 @@ from cldc.organise.rulings import find_row
 from cldc.organise.rulings import reject as record_rejection
 from cldc.organise.scoring import read_board, write_board
 from cldc.preflight.result_store import all_records
-from cldc.render.document import Block, Document, Line, Table, cell
+from cldc.render.document import Block, Document, Line, Rows, Table, cell
 from cldc.trainings.time_estimates import expect_class
 
 
@@ -116,7 +116,7 @@ def grades_of(app: ServerApp, where: OrganiserTarget, board: Leaderboard) -> Doc
     blocks: list[Block] = [Table(headers, rows, numbers=headers[2:])]
     blocks += [Line(remark, "warning") for remark in _grade_remarks(board, found)]
     data = {"as_of": board.updated, "rule": rule, "grades": found}
-    return Document(data, blocks, rows=lambda: _grade_rows(found))
+    return Document(data, blocks, rows=Rows([field.name for field in fields(BoardGrade)], found))
 
 
 def _grade_remarks(board: Leaderboard, grades: Sequence[BoardGrade]) -> Iterator[str]:
@@ -130,13 +130,6 @@ def _grade_remarks(board: Leaderboard, grades: Sequence[BoardGrade]) -> Iterator
     for row in board.rows:
         if not row.account:
             yield f"{row.evaluation} was made private or removed; its owner is unknown here."
-
-
-def _grade_rows(grades: Sequence[BoardGrade]) -> Iterator[Sequence[object]]:
-    yield [field.name for field in fields(BoardGrade)]
-    for each in grades:
-        values = ("" if value is None else value for value in astuple(each))
-        yield [" ".join(value) if isinstance(value, tuple) else value for value in values]
 
 
 @command(ServerApp)

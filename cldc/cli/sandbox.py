@@ -9,12 +9,11 @@ import click
 
 from cldc import sandbox as local_sandbox
 from cldc.cli.app import App
-from cldc.cli.leaderboard import remember
+from cldc.cli.leaderboard import parse_and_record
 from cldc.cli.options import EXISTING_FOLDER, command, group
 from cldc.cli.training import tensorflow
 from cldc.competition import SANDBOX
 from cldc.environments import ensure_codalab
-from cldc.leaderboard import parse
 from cldc.organise.publishing import bundles_of, remember_files
 from cldc.preflight.inputs import builtin_script
 from cldc.render.board import board_blocks
@@ -155,10 +154,8 @@ def score(app: App) -> None:
         app.home, app.competition, codalab_python=codalab.python, observer=app.observer
     )
     contestant = local_sandbox.contestant(app.home)
-    board = parse(
-        path.read_text(encoding="utf-8"), app.competition, account=contestant.name if contestant else None
-    )
-    remember(app.home, board)
+    text = path.read_text(encoding="utf-8")
+    board = parse_and_record(app, text, account=contestant.name if contestant else None)
     app.show(board, *board_blocks(board))
 
 

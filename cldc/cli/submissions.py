@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +19,7 @@ from cldc.errors import NotFinished, Unreachable, UsageError
 from cldc.ledger import Ledger
 from cldc.quota import Quota
 from cldc.render.document import Block, Line, Table, cell, moment
+from cldc.render.formats import to_data
 from cldc.render.submission import quota_line
 from cldc.submission.cleanup import Kept, Orphan, Orphans, find_orphans, remove_orphans
 from cldc.submission.ledger_sync import sync_ledger
@@ -172,10 +172,9 @@ def quota(app: ServerApp) -> None:
     with Ledger(app.home, reading=True) as ledger:
         me = contestant(app, ledger)
         found = usage_by_source(app.competition.quota, me.tagged_bundles(), me.submissions, me.clock())
-    together = found["together"]
     # The requested result is on top; the two sources are beside it.
-    result = {f.name: getattr(together, f.name) for f in fields(together)}
-    app.show({**result, "server": found["server"], "ledger": found["ledger"]}, *_quota_blocks(found))
+    data = {**to_data(found["together"]), "server": found["server"], "ledger": found["ledger"]}
+    app.show(data, *_quota_blocks(found))
 
 
 def _quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
@@ -202,7 +201,7 @@ def _quota_blocks(usage: Mapping[str, Quota]) -> Iterator[Block]:
             (spent.name, moment(spent.time), moment(spent.time + rule.window), spent.source, spent.uuid)
             for spent in together.spent
         ]
-        headers = ("submission", "made", "counts until", "known from", "bundle")
+        headers = ("submission", "submitted", "counts until", "known from", "bundle")
         yield Table(headers, rows, optional=("bundle",))
 
 

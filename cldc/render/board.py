@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from cldc.leaderboard import BoardResult, Leaderboard, Row
 from cldc.organise.model import Skipped
-from cldc.render.document import Block, Line, Page, Table, cell, moment
+from cldc.render.document import Block, Line, Page, Rows, Table, cell, moment
 from cldc.text import plural
 
 
@@ -18,9 +18,9 @@ def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Bl
     """Show the board with one's own rows marked by an arrow; entries that its page hides are named below."""
     shown = [row for row in board.rows if row.shown]
     kept = [row for at, row in enumerate(shown) if limit is None or row.mine or at < limit]
-    headers = ("", "rank", "submission", "institution", "account", board.score, "made")
+    headers = ("", "rank", "submission", "institution", "account", board.score, "created")
     numbers = ("rank", board.score)
-    yield Table(headers, [_cells(row) for row in kept], numbers=numbers, optional=("made", "institution"))
+    yield Table(headers, [_cells(row) for row in kept], numbers=numbers, optional=("created", "institution"))
     if len(kept) < len(shown):
         yield Line(f"and {len(shown) - len(kept):,} more; --all shows them", "dim")
     for row in board.rows:
@@ -34,13 +34,10 @@ def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Bl
     )
 
 
-def board_rows(board: Leaderboard) -> Iterator[Sequence[object]]:
-    """List the board for a spreadsheet, headers first, without the entries that it hides."""
-    yield ("rank", "name", "institution", "account", "score", "created", "link", "submission", "mine")
-    for row in board.rows:
-        if row.shown:
-            facts = (row.rank, row.name, row.institution, row.account, row.score)
-            yield (*facts, row.created.isoformat(), row.link, row.submission, row.mine)
+def board_rows(board: Leaderboard) -> Rows:
+    """List the board for a spreadsheet, without the entries that it hides."""
+    columns = ("rank", "name", "institution", "account", "score", "created", "link", "submission", "mine")
+    return Rows(columns, [row for row in board.rows if row.shown])
 
 
 def history_blocks(results: Sequence[BoardResult]) -> Iterator[Block]:
@@ -121,7 +118,7 @@ def _values(board: Leaderboard, title: str, by_student: bool) -> dict[str, Any]:
 
 
 def _utc(time: datetime) -> datetime:
-    """Format a time in UTC, the same for every reader."""
+    """Convert a time to UTC, the same for every reader."""
     return time.astimezone(UTC)
 
 

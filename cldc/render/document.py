@@ -88,6 +88,13 @@ class Annotation(NamedTuple):
     file: str = ""
 
 
+class Rows(NamedTuple):
+    """A table for a spreadsheet: a row for each item, with a column for each of these attributes."""
+
+    columns: Sequence[str]
+    items: Sequence[object]
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One result in all its forms. Expensive forms are created only when their format is requested.
@@ -98,7 +105,7 @@ class Document:
         page: The same with pictures, for a browser.
         annotations: What belongs to files.
         sarif: A SARIF log.
-        rows: A table for a spreadsheet, its headers first.
+        rows: The same for a spreadsheet.
     """
 
     data: object
@@ -106,7 +113,7 @@ class Document:
     page: Page | None = None
     annotations: Callable[[], Iterable[Annotation]] | None = None
     sarif: Callable[[], Mapping[str, Any]] | None = None
-    rows: Callable[[], Iterable[Sequence[object]]] | None = None
+    rows: Rows | None = None
 
     def __post_init__(self) -> None:
         """Keep the blocks as a tuple: several formats read them, and they often come from a generator."""

@@ -185,15 +185,19 @@ def _escaped(text: str) -> str:
 
 
 def _csv(document: Document) -> str:
-    """Write the document's rows, headers first."""
     assert document.rows is not None  # noqa: S101 - only commands whose documents have them offer the format
     held = io.StringIO()
+    columns, items = document.rows
     writer = csv.writer(held, lineterminator="\n")
-    writer.writerows([_cell(value) for value in row] for row in document.rows())
+    writer.writerow(columns)
+    writer.writerows([_cell(getattr(item, column)) for column in columns] for item in items)
     return held.getvalue()
 
 
 def _cell(value: object) -> object:
+    value = to_data(value)
+    if isinstance(value, list):
+        value = " ".join(value)
     if isinstance(value, str):
         value = printable(value)
         return f"'{value}" if value.startswith(_FORMULAS) else value

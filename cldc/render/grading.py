@@ -7,11 +7,11 @@ from typing import Any
 
 from cldc.grading.model import Grade, Grading, SharedContent
 from cldc.leaderboard import Leaderboard, Row
-from cldc.render.document import Block, Document, Line, Page, Table, cell
+from cldc.render.document import Block, Document, Line, Page, Rows, Table, cell
 from cldc.text import plural
 
 _MOST_PATHS = 20
-_HEADERS = (
+_COLUMNS = (
     "student", "rank", "score", "validation_accuracy", "images", "warnings", "handed_in", "modified", "problem",
 )  # fmt: skip
 
@@ -25,7 +25,7 @@ def grades_document(grading: Grading, files: Sequence[str]) -> Document:
         "test_images": grading.test_images,
         "graded": grading.graded,
         "grades": [
-            {**{name: getattr(grade, name) for name in _HEADERS}, "preflight": grade.preflight}
+            {**{name: getattr(grade, name) for name in _COLUMNS}, "preflight": grade.preflight}
             for grade in grading.grades
         ],
         "shared": grading.shared,
@@ -34,15 +34,8 @@ def grades_document(grading: Grading, files: Sequence[str]) -> Document:
     return Document(
         data,
         [*_blocks(grading), *(Line(f"Written: {name}", "good") for name in files)],
-        rows=lambda: _rows(grading),
+        rows=Rows(_COLUMNS, grading.grades),
     )
-
-
-def _rows(grading: Grading) -> Iterator[Sequence[object]]:
-    yield _HEADERS
-    for grade in grading.grades:
-        values = [getattr(grade, name) for name in _HEADERS]
-        yield ["" if value is None else value for value in values]
 
 
 def _blocks(grading: Grading) -> Iterator[Block]:

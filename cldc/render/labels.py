@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cldc.insight.label_search import LabelProblem, LabelReport, RankedLabel
-from cldc.render.document import Block, Document, Line, Page, Table
+from cldc.render.document import Block, Document, Line, Page, Rows, Table
 from cldc.text import plural
 
 Pictures = Callable[[Sequence[RankedLabel]], Mapping[str, tuple[str, str]]]
@@ -23,12 +23,7 @@ _WORDS = {
     LabelProblem.ILLEGIBLE: "looks like no class",
     LabelProblem.BLANK: "blank",
 }
-_COUNTED = {
-    LabelProblem.OTHER_CLASS: "like another class",
-    LabelProblem.AMBIGUOUS: "like several classes",
-    LabelProblem.ILLEGIBLE: "like no class",
-    LabelProblem.BLANK: "blank",
-}
+_COLUMNS = ("rank", "path", "sha256", "label", "suggestion", "probability", "fit", "wrong", "problem")
 
 
 def labels_document(
@@ -70,7 +65,7 @@ def labels_document(
         data,
         [*_heading(report, name, correct), *_list(listed, printed, next_command)],
         page=Page("labels.html", lambda: _page_values(report, name, listed[:_PICTURED], pictures)),
-        rows=lambda: _rows(listed),
+        rows=Rows(_COLUMNS, listed),
     )
 
 
@@ -80,7 +75,9 @@ def _heading(report: LabelReport, name: str, correct: int) -> Iterator[Block]:
     counts = Counter(image.problem for image in report.suspicious)
     if counts:
         listed = ", ".join(
-            f"{counts[problem]:,} {_COUNTED[problem]}" for problem in _WORDS if counts[problem]
+            f"{counts[problem]:,} {words.removeprefix('looks ')}"
+            for problem, words in _WORDS.items()
+            if counts[problem]
         )
         yield Line(f"Worth a look: {listed}.")
     if correct:
@@ -128,22 +125,6 @@ def _list(
             f"{len(listed) - len(printed):,} more: --top N lists more, --report labels.html all with their pictures."
         )
     yield Line(f"Next: {next_command}")
-
-
-def _rows(listed: Sequence[RankedLabel]) -> Iterator[Sequence[object]]:
-    yield ("rank", "path", "sha256", "label", "suggestion", "probability", "fit", "wrong", "problem")
-    for image in listed:
-        yield (
-            image.rank,
-            image.path,
-            image.sha256,
-            image.label,
-            image.suggestion,
-            image.probability,
-            image.fit,
-            image.wrong,
-            image.problem.value if image.problem else "",
-        )
 
 
 def _page_values(

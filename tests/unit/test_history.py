@@ -10,7 +10,6 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cldc.cli.history import history_rows
 from cldc.competition import load
 from cldc.grading.known_test_sets import remember_test_set
 from cldc.history import history
@@ -18,7 +17,7 @@ from cldc.leaderboard import Leaderboard, Row
 from cldc.ledger import BoardResult, Ledger, Record
 from cldc.preflight import result_store
 from cldc.preflight.model import ImagePrediction
-from cldc.render.document import Document
+from cldc.render.document import Document, Rows
 from cldc.render.formats import render
 from tests.conftest import Cldc
 from tests.support.folders import make_dataset, png
@@ -49,7 +48,7 @@ def test_submissions_carry_their_preflights_accuracy_and_the_score_when_it_is_kn
     first = next(entry for entry in entries if entry.name == "first")
     assert (first.score, first.validation, first.images, first.detail) == (0.625, 0.5, 4, "rank 3")
     assert next(e for e in entries if e.id == "s2").detail == "not tagged"
-    output = render("csv", Document(entries, (), rows=lambda: history_rows(entries)))
+    output = render("csv", Document(entries, (), rows=Rows(("id", "name", "score"), entries)))
     rows = list(csv.DictReader(io.StringIO(output)))
     assert [row["score"] for row in rows if row["name"] == "first"] == ["0.625"]
     assert [row["name"] for row in rows if row["id"] == "s2"] == ["'=cmd()"]

@@ -89,7 +89,7 @@ def scored(score: float, hour: int, **more: Any) -> dict[str, Any]:
 def test_a_spreadsheet_has_the_whole_board_and_nothing_that_it_hides() -> None:
     rows = [scored(0.5 + at / 100, at) for at in range(30)]
     read = parse(board(*rows, scored(0.99, 2, hidden="late")), COMPETITION, account="me")
-    output = list(csv.DictReader(io.StringIO(render("csv", Document({}, (), rows=lambda: board_rows(read))))))
+    output = list(csv.DictReader(io.StringIO(render("csv", Document({}, (), rows=board_rows(read))))))
     assert [float(row["score"]) for row in output] == sorted(
         (0.5 + at / 100 for at in range(30)), reverse=True
     )
