@@ -101,18 +101,20 @@ class _Scanner:
     def outward_links(self) -> Iterator[OutwardLink]:
         """Find links out of the dataset through which images are read; on Windows, junctions too."""
         real_folder = functools.cache(os.path.realpath)
-        targets = {folder: os.path.realpath(self.root / folder) for folder in self.folders}
-        for image in self.images:
-            if image.link and not image.error:
-                targets[image.path] = _final_target(f"{self.root}/{image.path}", real_folder)
+        folders = {folder: os.path.realpath(self.root / folder) for folder in self.folders}
+        links = {
+            image.path: _final_target(f"{self.root}/{image.path}", real_folder)
+            for image in self.images
+            if image.link and not image.error
+        }
         # Where the dataset is, and where each linked folder outside is.
         places = {"": os.path.realpath(self.root)}
-        for path, target in targets.items():
+        for path, target in (folders | links).items():
             around = (place for start, place in places.items() if path.startswith(start))
             inside = tuple(os.path.normcase(os.path.join(place, "")) for place in around)  # noqa: PTH118
             if os.path.normcase(f"{target}{os.sep}").startswith(inside):
                 continue  # in the dataset, or in a folder outside that the path leads through
-            is_folder, count = path in self.folders, 1
+            is_folder, count = path in folders, 1
             if is_folder:
                 places[f"{path}/"] = target
                 count = sum(not image.error and image.path.startswith(f"{path}/") for image in self.images)
