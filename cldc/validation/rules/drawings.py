@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from enum import Enum, auto
 from functools import partial
 from operator import attrgetter
 from typing import NamedTuple
@@ -31,13 +30,14 @@ _SMALL_SPLIT = 0.05
 )
 def drawing_two_labels(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Different files that show the same drawing in folders of different classes."""
-    for copies in _same_drawings(inspected, Across.LABELS):
-        yield RuleMatch(
-            message=f"The same drawing is labelled {' and '.join(copies.labels)}: {copies.because}.",
-            consequence="The script trains on, or validates with, a wrong label.",
-            remedy="Compare them and keep the right label.",
-            paths=copies.paths,
-        )
+    for copies in _same_drawings(inspected):
+        if len(copies.labels) > 1:
+            yield RuleMatch(
+                message=f"The same drawing is labelled {' and '.join(copies.labels)}: {copies.because}.",
+                consequence="The script trains on, or validates with, a wrong label.",
+                remedy="Compare them and keep the right label.",
+                paths=copies.paths,
+            )
 
 
 @_rule(
@@ -49,13 +49,14 @@ def drawing_two_labels(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 )
 def identical_two_labels(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Files of one content in folders of different classes."""
-    for copies in _same_files(inspected, Across.LABELS):
-        yield RuleMatch(
-            message=f"The same file is labelled {' and '.join(copies.labels)}.",
-            consequence="The script trains on, or validates with, a wrong label.",
-            remedy="Keep the one with the right label.",
-            paths=copies.paths,
-        )
+    for copies in _same_files(inspected):
+        if len(copies.labels) > 1:
+            yield RuleMatch(
+                message=f"The same file is labelled {' and '.join(copies.labels)}.",
+                consequence="The script trains on, or validates with, a wrong label.",
+                remedy="Keep the one with the right label.",
+                paths=copies.paths,
+            )
 
 
 @_rule(
@@ -99,13 +100,14 @@ def in_label_book(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 )
 def identical_across_splits(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Files of one content and label in more than one split."""
-    for copies in _same_files(inspected, Across.SPLITS):
-        yield RuleMatch(
-            message=f"The same file is in {' and '.join(copies.splits)}.",
-            consequence="The script validates the model with an image that it was trained on.",
-            remedy="Keep it in one split only.",
-            paths=copies.paths,
-        )
+    for copies in _same_files(inspected):
+        if len(copies.labels) == 1 and len(copies.splits) > 1:
+            yield RuleMatch(
+                message=f"The same file is in {' and '.join(copies.splits)}.",
+                consequence="The script validates the model with an image that it was trained on.",
+                remedy="Keep it in one split only.",
+                paths=copies.paths,
+            )
 
 
 @_rule(
@@ -117,13 +119,14 @@ def identical_across_splits(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 )
 def drawing_across_splits(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Different files that show the same drawing in more than one split."""
-    for copies in _same_drawings(inspected, Across.SPLITS):
-        yield RuleMatch(
-            message=f"The same drawing is in {' and '.join(copies.splits)}: {copies.because}.",
-            consequence="The script validates the model with a drawing that it was trained on.",
-            remedy="Keep it in one split only.",
-            paths=copies.paths,
-        )
+    for copies in _same_drawings(inspected):
+        if len(copies.labels) == 1 and len(copies.splits) > 1:
+            yield RuleMatch(
+                message=f"The same drawing is in {' and '.join(copies.splits)}: {copies.because}.",
+                consequence="The script validates the model with a drawing that it was trained on.",
+                remedy="Keep it in one split only.",
+                paths=copies.paths,
+            )
 
 
 @_rule(
@@ -227,13 +230,14 @@ def split_ratio(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 )
 def identical_in_class(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Files of one content, split and label."""
-    for copies in _same_files(inspected, Across.NOTHING):
-        yield RuleMatch(
-            message=f"{len(copies.paths)} identical files.",
-            consequence="The script counts each of them.",
-            remedy="Keep one, unless it should weigh more.",
-            paths=copies.paths,
-        )
+    for copies in _same_files(inspected):
+        if len(copies.labels) == len(copies.splits) == 1:
+            yield RuleMatch(
+                message=f"{len(copies.paths)} identical files.",
+                consequence="The script counts each of them.",
+                remedy="Keep one, unless it should weigh more.",
+                paths=copies.paths,
+            )
 
 
 @_rule(
@@ -245,13 +249,14 @@ def identical_in_class(inspected: InspectedDataset) -> Iterator[RuleMatch]:
 )
 def drawing_in_class(inspected: InspectedDataset) -> Iterator[RuleMatch]:
     """Different files that show the same drawing in one class of one split."""
-    for copies in _same_drawings(inspected, Across.NOTHING):
-        yield RuleMatch(
-            message=f"{len(copies.paths)} files show the same drawing: {copies.because}.",
-            consequence="The script treats them as different images.",
-            remedy="Nothing needs to be done if you want these variants.",
-            paths=copies.paths,
-        )
+    for copies in _same_drawings(inspected):
+        if len(copies.labels) == len(copies.splits) == 1:
+            yield RuleMatch(
+                message=f"{len(copies.paths)} files show the same drawing: {copies.because}.",
+                consequence="The script treats them as different images.",
+                remedy="Nothing needs to be done if you want these variants.",
+                paths=copies.paths,
+            )
 
 
 @_rule(
@@ -298,14 +303,6 @@ def small_image(inspected: InspectedDataset) -> Iterator[RuleMatch]:
         )
 
 
-class Across(Enum):
-    """The places of copies: in several classes, in one class of several splits, or all in one class of one split."""
-
-    LABELS = auto()
-    SPLITS = auto()
-    NOTHING = auto()
-
-
 class _Copies(NamedTuple):
     """Images of one file or drawing: paths, classes, splits, number of contents, and the similarity in words."""
 
@@ -315,23 +312,17 @@ class _Copies(NamedTuple):
     contents: int
     because: str
 
-    @property
-    def across(self) -> Across:
-        """Whether they are in several classes or in several splits."""
-        if len(self.labels) > 1:
-            return Across.LABELS
-        return Across.SPLITS if len(self.splits) > 1 else Across.NOTHING
 
-
-def _same_files(inspected: InspectedDataset, across: Across) -> list[_Copies]:
+def _same_files(inspected: InspectedDataset) -> list[_Copies]:
+    """Find images of the same content."""
     found = (_copies(inspected, [sha]) for sha, images in inspected.by_content.items() if len(images) > 1)
-    return [copies for copies in found if len(copies.paths) > 1 and copies.across is across]
+    return [copies for copies in found if len(copies.paths) > 1]
 
 
-def _same_drawings(inspected: InspectedDataset, across: Across) -> list[_Copies]:
+def _same_drawings(inspected: InspectedDataset) -> list[_Copies]:
     """Find images of different content that show one drawing, in the order of their paths."""
     found = (_copies(inspected, contents, _because(pairs)) for contents, pairs in inspected.drawings)
-    return sorted(copies for copies in found if copies.contents > 1 and copies.across is across)
+    return sorted(copies for copies in found if copies.contents > 1)
 
 
 def _copies(inspected: InspectedDataset, contents: Sequence[str], because: str = "") -> _Copies:
