@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from cldc.competition import Competition
+from cldc.competition import Competition, TensorFlowChoice
 from cldc.dataset import Dataset, Image, read_image, read_start, scan
 from cldc.process.pool import map_in_processes
 from cldc.progress import SILENT, Observer
@@ -81,6 +81,35 @@ def inspect_images(
     return replace(dataset, images=images), inspections
 
 
+def ask_about_unknown(
+    dataset: Dataset,
+    inspections: Mapping[str, Inspection],
+    choices: Sequence[TensorFlowChoice],
+    home: Path,
+    observer: Observer,
+) -> dict[str, Inspection]:
+    """Ask TensorFlow about the images whose verdict is unknown, and return their inspections with its verdict.
+
+    The last three arguments and the errors are those of `ask_tensorflow`.
+    """
+    unknown = {
+        image.sha256: dataset.locate(image)
+        for image in dataset.images
+        if image.sha256 in inspections and inspections[image.sha256].verdict.readable is Readable.UNKNOWN
+    }
+    if not unknown:
+        return {}
+    observer.start(f"Asking TensorFlow about {plural(len(unknown), 'image')}")
+    verdicts = ask_tensorflow(unknown, choices, home, observer)
+    # TensorFlow does not say how the picture differs from what people see.
+    return {
+        sha: inspections[sha]._replace(
+            verdict=verdict._replace(remarks=inspections[sha].verdict.remarks or verdict.remarks)
+        )
+        for sha, verdict in verdicts.items()
+    }
+
+
 def compare_images(
     dataset: Dataset,
     inspections: Mapping[str, Inspection],
@@ -89,7 +118,6 @@ def compare_images(
     observer: Observer,
     *,
     home: Path | None = None,
-    ask_tensorflow: bool = False,
     warped: WarpedSearch = "no",
     book: Dataset | None = None,
 ) -> InspectedDataset:
@@ -98,9 +126,6 @@ def compare_images(
     The first three arguments are those of `InspectedDataset`, and ``book`` is the label book as it was scanned; the other
     arguments and the errors are those of `cldc.validation.validate`.
     """
-    if ask_tensorflow and home:
-        answered = _ask_tensorflow(dataset, inspections, competition, home, observer)
-        inspections = {**inspections, **answered}
     sides = [files_with_drawings(dataset, inspections, split.name) for split in dataset.splits]
     everything = {sha: inspections[sha] for sha in sorted(inspections)}
     label_book: dict[str, tuple[str, ...]] = {}
@@ -142,32 +167,6 @@ def files_with_drawings(
         if split in (None, image.split)
         and image.sha256 in inspections
         and has_drawing(inspections[image.sha256].features)
-    }
-
-
-def _ask_tensorflow(
-    dataset: Dataset,
-    inspections: Mapping[str, Inspection],
-    competition: Competition,
-    home: Path,
-    observer: Observer,
-) -> dict[str, Inspection]:
-    """Return the inspections whose verdict was unknown, with TensorFlow's verdict."""
-    unknown = {
-        image.sha256: dataset.locate(image)
-        for image in dataset.images
-        if image.sha256 in inspections and inspections[image.sha256].verdict.readable is Readable.UNKNOWN
-    }
-    if not unknown:
-        return {}
-    observer.start(f"Asking TensorFlow about {plural(len(unknown), 'image')}")
-    verdicts = ask_tensorflow(unknown, competition.training.tensorflow, home, observer)
-    # TensorFlow does not say how the picture differs from what people see.
-    return {
-        sha: inspections[sha]._replace(
-            verdict=verdict._replace(remarks=inspections[sha].verdict.remarks or verdict.remarks)
-        )
-        for sha, verdict in verdicts.items()
     }
 
 

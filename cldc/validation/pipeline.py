@@ -60,19 +60,18 @@ def validate(
         report = cached.report
         if report is None:
             # Pillow and the pool take longer to import than a check that finds nothing changed.
-            from cldc.validation.inspect_images import compare_images, inspect_images  # noqa: PLC0415
+            from cldc.validation.inspect_images import (  # noqa: PLC0415
+                ask_about_unknown,
+                compare_images,
+                inspect_images,
+            )
 
             hashed, inspections = inspect_images(dataset, cached.inspections, observer)
+            if ask_tensorflow and home:
+                choices = competition.training.tensorflow
+                inspections |= ask_about_unknown(hashed, inspections, choices, home, observer)
             inspected = compare_images(
-                hashed,
-                inspections,
-                formats,
-                competition,
-                observer,
-                home=home,
-                ask_tensorflow=ask_tensorflow,
-                warped=warped,
-                book=book,
+                hashed, inspections, formats, competition, observer, home=home, warped=warped, book=book
             )
             report = apply_rules(inspected)
             if warped != "no" and not report.warped_compared:
