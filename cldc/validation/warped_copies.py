@@ -73,16 +73,9 @@ def search_warped_copies(
         rows = json.loads(gzip.decompress(path.read_bytes()))
     except (OSError, EOFError, zlib.error, ValueError):  # not there yet, or damaged
         observer.start("Looking for warped copies", sum(map(len, sides)), "images")
-        rows = _search(sides, environment, folder / f"drawings-{version}.npz", observer)
+        job = {"sides": [[[sha256, str(file)] for sha256, file in side.items()] for side in sides]}
+        kept, what = folder / f"drawings-{version}.npz", "The search for warped copies"
+        rows = analyse(environment, _PROGRAM, job, kept, what=what, observer=observer)["pairs"]
+        observer.advance(sum(map(len, sides)))
         replace_atomically(path, gzip.compress(json.dumps(rows).encode(), mtime=0))
     return tuple(Pair(min(a, b), max(a, b), Similarity.WARPED, part) for a, b, part in rows)
-
-
-def _search(
-    sides: Sequence[Mapping[str, Path]], environment: Environment, kept: Path, observer: Observer
-) -> list[tuple[str, str, float]]:
-    job = {"sides": [[[sha256, str(path)] for sha256, path in side.items()] for side in sides]}
-    what = "The search for warped copies"
-    found = analyse(environment, _PROGRAM, job, kept, what=what, observer=observer)
-    observer.advance(sum(map(len, sides)))
-    return [(a, b, part) for a, b, part in found["pairs"]]
