@@ -18,7 +18,14 @@ from cldc.dataset.model import (
     SplitState,
     identity,
 )
-from cldc.dataset.naming import ARCHIVE_EXTENSIONS, default_name, fold_name, meant_class, suggest_roots
+from cldc.dataset.naming import (
+    ARCHIVE_EXTENSIONS,
+    default_name,
+    fold_name,
+    fold_path,
+    meant_class,
+    suggest_roots,
+)
 from cldc.dataset.reading import (
     MAX_HELD_BYTES,
     changes_since,
@@ -41,6 +48,7 @@ __all__ = [
     "changes_since",
     "default_name",
     "fold_name",
+    "fold_path",
     "identity",
     "load",
     "meant_class",

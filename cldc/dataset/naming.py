@@ -96,3 +96,8 @@ def meant_class(folder: str, classes: Sequence[str]) -> str:
 def fold_name(name: str) -> str:
     """Fold a name: names that differ only in case, spaces around them or the form of characters become equal."""
     return unicodedata.normalize("NFKC", name).strip().casefold()
+
+
+def fold_path(path: str) -> str:
+    """Fold a path: paths that some file systems treat as equal, by case or by how accents are written, become equal."""
+    return unicodedata.normalize("NFC", path).casefold()

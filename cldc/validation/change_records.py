@@ -11,14 +11,13 @@ import json
 import os
 import shlex
 import tempfile
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from cldc.dataset import Dataset, OutwardLink
+from cldc.dataset import Dataset, OutwardLink, fold_path
 from cldc.errors import CldcError, StorageError, UsageError
 from cldc.files import lock, private_folder, replace_atomically, storage_errors, temporary_folder
 from cldc.progress import SILENT, Observer
@@ -220,26 +219,21 @@ def _real_source(change: Change, root: Path) -> Path:
     return path.resolve() if change.kind == "strip" else path.parent.resolve() / path.name
 
 
-def folded(path: str) -> str:
-    """Fold a path so that paths that some systems treat as equal (by case or form of accents) become equal."""
-    return unicodedata.normalize("NFC", path).casefold()
-
-
 class FreeNames:
     """Names in a folder, each given out once."""
 
     def __init__(self, folder: Path, taken: Iterable[str] = ()) -> None:
         """Count ``taken``, paths relative to the folder, as taken even where no file is there."""
-        self._folder, self._taken = folder, set(map(folded, taken))
+        self._folder, self._taken = folder, set(map(fold_path, taken))
 
     def take(self, path: str) -> str:
         """Return ``path`` or, if it is taken, the first free one of ``NAME-1.png``, ``NAME-2.png`` and so on."""
         wanted, free = PurePosixPath(path), path
         for number in itertools.count(1):
-            if folded(free) not in self._taken and not os.path.lexists(self._folder / free):
+            if fold_path(free) not in self._taken and not os.path.lexists(self._folder / free):
                 break
             free = str(wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}"))
-        self._taken.add(folded(free))
+        self._taken.add(fold_path(free))
         return free
 
 
@@ -360,4 +354,4 @@ def _exists(path: Path, other: Path) -> bool:
     """Check whether ``path`` exists by its exact name, even on a file system that ignores case."""
     if not os.path.lexists(path):
         return False
-    return folded(path.name) != folded(other.name) or path.name in os.listdir(path.parent)  # noqa: PTH208
+    return fold_path(path.name) != fold_path(other.name) or path.name in os.listdir(path.parent)  # noqa: PTH208

@@ -13,7 +13,7 @@ from cldc.competition import Competition
 from cldc.dataset import Dataset, Image, meant_class
 from cldc.errors import InvalidDataset
 from cldc.validation.inspection_result import Inspection
-from cldc.validation.metadata.model import NO_METADATA, Metadata, MetadataCounts
+from cldc.validation.metadata.model import Metadata, MetadataCounts
 from cldc.validation.near_duplicates import DrawingGroup, Pair, group_pairs
 
 # Whether to search for copies that were rotated, stretched or sheared; "required" creates the environment for it.
@@ -182,7 +182,7 @@ class ValidationReport:
     dataset: Dataset
     competition: Competition
     findings: tuple[Finding, ...]
-    metadata: MetadataCounts = NO_METADATA
+    metadata: MetadataCounts
     silenced: int = 0
     warped_compared: bool = False
 

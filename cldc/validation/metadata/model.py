@@ -74,6 +74,3 @@ class MetadataCounts:
         parts = ", ".join(f"{what} ({count:,})" for what, count in named if count)
         who = "1 image carries" if self.images == 1 else f"{self.images:,} images carry"
         return f"{who} metadata: {parts}" if parts else ""
-
-
-NO_METADATA = MetadataCounts()

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
 
-from cldc.dataset import IgnoredPath, IgnoreReason, Image
+from cldc.dataset import IgnoredPath, IgnoreReason, Image, fold_path
 from cldc.text import plural
 from cldc.validation.model import InspectedDataset, RuleMatch, Severity, rule, rules_in
 from cldc.validation.rules.folders import LEFTOVER_FOLDERS
@@ -245,7 +245,7 @@ def name_not_portable(inspected: InspectedDataset) -> Iterator[RuleMatch]:
         problems = {problem for part in image.path.split("/")[2:] for problem in _name_problems(part)}
         for problem in sorted(problems):
             groups[problem].append(image.path)
-        folded[unicodedata.normalize("NFC", image.path).casefold()].append(image.path)
+        folded[fold_path(image.path)].append(image.path)
     same = "differ only in upper and lower case or in how accents are written"
     clashes = ((same, paths) for paths in folded.values() if len(paths) > 1)
     for problem, paths in (*sorted(groups.items()), *clashes):
