@@ -21,7 +21,7 @@ from cldc.text import first_few, plural
 from cldc.validation.change_records import (
     Change,
     carry_out_in_copy,
-    journal_lock,
+    change_lock,
     last_record,
     records_folder,
     undo_command,
@@ -83,7 +83,7 @@ def apply(
     else:
         action = f"change {plural(sum(planned.counts.values()), 'image')} of {root} (--dry-run shows which)"
         app.confirm(action, yes=yes, question="Make these changes?", shown=shown)
-        with journal_lock(app.home, app.observer):
+        with change_lock(app.home, app.observer):
             # The question may wait long while people keep working.
             if _plan(app, root, decisions, in_place=True).changes != planned.changes:
                 raise StorageError(

@@ -16,7 +16,7 @@ from cldc.dataset import meant_class
 from cldc.errors import StorageError, UsageError
 from cldc.render.document import Block, Line, Style, first_lines
 from cldc.text import plural
-from cldc.validation.change_records import journal_lock
+from cldc.validation.change_records import change_lock
 
 _SHOWN = 10
 
@@ -57,7 +57,7 @@ def import_(
         split=split and _known(split, rules.splits, "split"),
     )
     root = app.dataset_folder(folder)
-    with journal_lock(app.home, app.observer):
+    with change_lock(app.home, app.observer):
         imported = import_pictures(found, root, rules, trim=trim, observer=app.observer)
     next_command = app.command_for("cldc validate", root)
     app.show(_data(imported), *_blocks(imported, next_command=next_command, everything=app.output.verbose))

@@ -14,7 +14,7 @@ from cldc.cli.validating import undo_record, validated
 from cldc.errors import InvalidDataset, StorageError, UsageError
 from cldc.render.validation import fixed_blocks, validation_document
 from cldc.validation import ValidationReport
-from cldc.validation.change_records import Fixed, journal_lock, records_folder
+from cldc.validation.change_records import Fixed, change_lock, records_folder
 from cldc.validation.watching import changes
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -82,7 +82,7 @@ def _fix(app: App, folder: Path, into: Path | None) -> Fixed:
     from cldc.validation.fixing import fix_copy, fix_in_place  # noqa: PLC0415
     from cldc.validation.inspect_images import inspect_dataset  # noqa: PLC0415
 
-    with journal_lock(app.home, app.observer) if into is None else contextlib.nullcontext():
+    with change_lock(app.home, app.observer) if into is None else contextlib.nullcontext():
         inspected = inspect_dataset(folder, app.competition, app.observer, home=app.home)
         if into is not None:
             fixed = fix_copy(inspected, into, app.observer)

@@ -11,7 +11,7 @@ from cldc.preflight.inputs import current_label_book, label_book_root
 from cldc.progress import Observer
 from cldc.render.validation import undone_blocks, undone_data, validation_blocks
 from cldc.validation import ValidationReport, validate
-from cldc.validation.change_records import journal_lock, undo
+from cldc.validation.change_records import change_lock, undo
 
 # Marks a ready environment in which warped copies are found, of this cldc or an older one.
 _ANALYSIS = "environments/analysis-*/ready.json"
@@ -97,7 +97,7 @@ def valid_reports(app: App, folders: Sequence[Path]) -> list[ValidationReport]:
 
 def undo_record(app: App, record: Path) -> int:
     """Undo what a record of `cldc validate --fix` or `cldc apply` lists, show what was undone, and return the exit code."""
-    with journal_lock(app.home, app.observer):
+    with change_lock(app.home, app.observer):
         undone = undo(record)
     app.show(undone_data(undone), *undone_blocks(undone))
     return StorageError.code if undone.left else 0

@@ -88,7 +88,7 @@ def records_folder(home: Path) -> Path:
     return home / "fixes"
 
 
-def journal_lock(home: Path, observer: Observer = SILENT) -> contextlib.AbstractContextManager[None]:
+def change_lock(home: Path, observer: Observer = SILENT) -> contextlib.AbstractContextManager[None]:
     """Let only one command change folders at a time."""
     return lock(records_folder(home) / ".lock", purpose="changing a dataset", observer=observer)
 
