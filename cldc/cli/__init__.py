@@ -41,7 +41,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "login": ("login", "Check an account and remember it in the keyring."),
         "package": ("package", "Write the zip to hand in without a server."),
         "submit": ("submit", "Submit a dataset, exactly once."),
-        "status": ("submissions", "Show how far your submissions are."),
+        "status": ("submissions", "Show the progress of your submissions."),
         "watch": ("submissions", "Follow your submissions until they are scored."),
         "leaderboard": ("leaderboard", "Show the competition's leaderboard with your rows marked."),
         "quota": ("submissions", "Show how many submissions are left."),
@@ -105,7 +105,7 @@ class LazyGroup(click.Group):
 def cli(context: click.Context) -> None:
     """From a folder of images to a scored CodaLab submission.
 
-    Without a command: where the project stands, and the next sensible command.
+    Without a command, shows the project's state and the next command to run.
 
     \b
     Examples:

@@ -57,8 +57,8 @@ def apply(
 ) -> int:
     """Carry out what was decided about images: relabel, move to another split, set aside.
 
-    DECISIONS is the table; by default decisions.csv beside the dataset. A dataset's folder there stands for the table
-    beside it. Nothing is deleted or overwritten: what is set aside goes to a folder beside the dataset, and --undo
+    DECISIONS is the table, or a dataset's folder, whose table is the decisions.csv beside it; by default the project's.
+    Nothing is deleted or overwritten: what is set aside goes to a folder beside the dataset, and --undo
     restores every byte. Running it again changes nothing.
 
     \b

@@ -11,7 +11,7 @@ import click
 
 from cldc.cli import completion
 from cldc.cli.contestant import remote_account, require_consent, require_organisers
-from cldc.cli.options import command
+from cldc.cli.options import EXISTING_FOLDER, command, refuse_combined
 from cldc.cli.server_app import ServerApp
 from cldc.cli.training import DASK, tensorflow, train, trainings_of
 from cldc.cli.validating import require_valid, validated
@@ -45,7 +45,7 @@ _MOST_PICTURES = 1200
 @click.option(
     "--judge",
     "judge_folder",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=EXISTING_FOLDER,
     metavar="DIR",
     help="With --repeat: judge by the images of this folder too, one folder for each class; none of them may be in A or B.",
 )
@@ -85,8 +85,7 @@ def compare(
         raise _same(a, b)
     if repeat is None and given:
         raise UsageError(f"{given[0]} needs --repeat.", action="Add --repeat 5.")
-    if remote and dask:
-        raise UsageError("--remote and --dask can't be combined.", action="Leave one of them out.")
+    refuse_combined({"--remote": remote, "--dask": dask})
     if repeat is None:
         found = _compare_once(app, a, b)
     else:

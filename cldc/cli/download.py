@@ -48,7 +48,7 @@ def download(app: ServerApp, *, what: tuple[str, ...], into: Path | None) -> Non
     ]
     blocks = []
     for each in done:
-        state = "is already there and matches the server" if each.was_there else "is downloaded"
+        state = "is already there and matches the server" if each.was_there else "was downloaded"
         text = f"{each.path}: the {each.what.replace('-', ' ')} {state}."
         blocks.append(Line(text, "good"))
     paths = {each.what: each.path for each in done}

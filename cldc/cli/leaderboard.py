@@ -21,7 +21,7 @@ _TOP = 20
 @command(ServerApp, formats=("csv",))
 @click.option("--all", "everything", is_flag=True, help=f"Every entry, not only the first {_TOP} and yours.")
 @click.option(
-    "--history", is_flag=True, help="How your ranks have changed, as far as they were seen from here."
+    "--history", is_flag=True, help="How your ranks have changed, as far as this machine has recorded them."
 )
 def leaderboard(app: ServerApp, *, everything: bool, history: bool) -> None:
     """Show the competition's leaderboard with your rows marked.

@@ -51,7 +51,7 @@ def login(app: ServerApp) -> None:
     # Asking the server who this is comes first: what it refuses is never stored.
     user = app.rest.user()
     if app.credentials.source in ("environment", "sandbox"):
-        stored = Line(f"The credentials remain in: {app.credentials.source}.", "dim")
+        stored = Line(f"The credentials come from the {app.credentials.source} and were not stored.", "dim")
     else:
         credentials.store(app.server, app.credentials)
         stored = Line("The password is in the keyring.", "dim")
@@ -83,7 +83,10 @@ def logout(app: ServerApp) -> None:
 
 @command(ServerApp)
 @click.option(
-    "--all", "every", is_flag=True, help="List every account remembered on any server, and ask none."
+    "--all",
+    "every",
+    is_flag=True,
+    help="List every remembered account on any server, without contacting one.",
 )
 def whoami(app: ServerApp, every: bool) -> None:
     """Show server, account, and its disk and time quotas.

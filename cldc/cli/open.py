@@ -39,7 +39,7 @@ def _page(app: ServerApp, what: str) -> str:
     if address is None:
         page = "contact form" if what == "form" else "guide"
         raise ConfigurationError(
-            f"No {page} here: the profile {app.competition.name} names none.",
+            f"The profile {app.competition.name} names no {page}.",
             action=f"Ask the profile's maintainers to add its address as `{what}`.",
         )
     return address
@@ -53,10 +53,11 @@ def _submission(app: ServerApp, what: str) -> str:
         kinds = (
             ("worksheet",) if what == "worksheet" else ("tag", "predictions", "run", "upload", "worksheet")
         )
-        made = next((kind for kind in kinds if known.uuid(kind)), None)
-        if made is not None and what in ("worksheet", known.record.name):
-            return f"{app.server}/{'worksheets' if made == 'worksheet' else 'bundles'}/{known.uuid(made)}/"
+        latest = next((kind for kind in kinds if known.uuid(kind)), None)
+        if latest is not None and what in ("worksheet", known.record.name):
+            page = "worksheets" if latest == "worksheet" else "bundles"
+            return f"{app.server}/{page}/{known.uuid(latest)}/"
     raise UsageError(
-        f"Nothing of {what!r} is known on {app.server}.",
+        f"Nothing is known of {what!r} on {app.server}.",
         action="`cldc status` lists your submissions.",
     )

@@ -7,7 +7,7 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import click
 from cldc.cli import completion
 from cldc.cli.app import App
 from cldc.cli.output import Output, Report
-from cldc.errors import CldcError, StorageError
+from cldc.errors import CldcError, StorageError, UsageError
 from cldc.render.formats import ALWAYS, EXTENSIONS, format_of
 from cldc.settings import Options
 
@@ -27,6 +27,8 @@ _SETTINGS = {f.name for f in fields(Options)}
 DATASET = click.Path(path_type=Path, readable=False)
 FOLDER = click.argument("folder", type=DATASET, required=False)
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+TARGET_FOLDER = click.Path(file_okay=False, path_type=Path)
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 _COMPETITION = click.Option(
@@ -95,6 +97,13 @@ def _format_options(formats: tuple[str, ...]) -> tuple[click.Option, ...]:
             "Repeatable.",
         ),
     )
+
+
+def refuse_combined(options: Mapping[str, object]) -> None:
+    """Refuse given options that exclude each other."""
+    given = [name for name, value in options.items() if value]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} can't be combined.", action="Leave one of them out.")
 
 
 def _require_writable(reports: Iterable[Report]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from cldc.bundles.server_account import ServerClock
-from cldc.cli.options import YES, command, group
+from cldc.cli.options import TARGET_FOLDER, YES, command, group, refuse_combined
 from cldc.cli.organise_backup import archive, backup, restore
 from cldc.cli.organise_class import accounts, grades, reject
 from cldc.cli.organise_grade import grade
@@ -22,8 +22,6 @@ from cldc.organise.rulings import find_row
 from cldc.render.board import board_blocks, left_out_blocks
 from cldc.render.document import Block, Line, Table, cell
 from cldc.text import plural
-
-_NEW = click.Path(file_okay=False, path_type=Path)
 
 
 @group
@@ -48,7 +46,7 @@ organise.add_command(init)
 @click.option("--watch", is_flag=True, help="Run passes until it is interrupted.")
 @click.option("--once", is_flag=True, help="Run one pass, without waiting for evaluations; for cron.")
 @click.option("--every", type=click.FloatRange(min=1), help="Seconds between two passes of --watch (60).")
-@click.option("--publish", "target", type=_NEW, metavar="DIR", help="Publish there after each pass.")
+@click.option("--publish", "target", type=TARGET_FOLDER, metavar="DIR", help="Publish there after each pass.")
 @click.option(
     "--daemon-quota", is_flag=True, help="Count the quota between passes only, as CodaLab's daemon does."
 )
@@ -64,8 +62,7 @@ def score(
       cldc organise score --competition class.toml
       cldc organise score --watch --publish board --competition class.toml
     """
-    if watch and once:
-        raise UsageError("--watch and --once can't be combined.", action="Give one of them.")
+    refuse_combined({"--watch": watch, "--once": once})
     competition, where = app.competition, organiser_target(app)
 
     def publish_pass() -> None:
@@ -95,11 +92,11 @@ def score(
     "--all",
     "everything",
     is_flag=True,
-    help="All that the present test set and evaluation script have not scored.",
+    help="All that the current test set and evaluation script have not scored.",
 )
 @YES
 def rescore(app: ServerApp, *, submissions: tuple[str, ...], everything: bool, yes: bool) -> None:
-    """Evaluate submissions again, as after a mistake in the hidden test set.
+    """Evaluate submissions again, for example after a mistake in the hidden test set.
 
     SUBMISSION is a name, ACCOUNT/NAME or a uuid. A submission keeps its old score until the new one is ready, and for good if it gets
     none. Each takes a training, unless only the evaluation script has changed. No quota is spent. You can stop and run it
@@ -148,7 +145,7 @@ def rescore(app: ServerApp, *, submissions: tuple[str, ...], everything: bool, y
 
 
 @command(ServerApp, group=organise)
-@click.argument("folder", metavar="DIR", type=_NEW)
+@click.argument("folder", metavar="DIR", type=TARGET_FOLDER)
 def publish(app: ServerApp, folder: Path) -> None:
     """Write the leaderboard's page and JSON for a web server, and list the entries that it hides.
 
@@ -179,7 +176,7 @@ def _rescored_blocks(repeated: Sequence[Rescored], not_repeated: Sequence[NotRep
         ]
         yield Table(("submission", "before", "now"), rows, numbers=("before", "now"))
     else:
-        yield Line("Everything is scored with the present hidden test set and evaluation script.", "good")
+        yield Line("Everything is scored with the current hidden test set and evaluation script.", "good")
     for each in not_repeated:
         yield Line(f"{each.name} keeps its score: {each.reason}.", "warning")
 

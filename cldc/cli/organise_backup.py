@@ -11,7 +11,7 @@ import click
 
 from cldc import sandbox
 from cldc.cli.app import App, shown_path
-from cldc.cli.options import command
+from cldc.cli.options import EXISTING_FILE, TARGET_FOLDER, command
 from cldc.cli.organise_class import grades_of
 from cldc.cli.organise_shared import organiser_target, published
 from cldc.cli.server_app import ServerApp
@@ -54,7 +54,7 @@ def _not_scoring(app: App, folders: Iterable[Path]) -> Iterator[None]:
 
 
 @command(ServerApp)
-@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="DIR", type=TARGET_FOLDER)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before replacing what DIR holds.")
 def archive(app: ServerApp, *, folder: Path, yes: bool) -> None:
     """Keep a finished competition in a folder: its board, grades, profile and backup.
@@ -142,13 +142,13 @@ def backup(app: App, *, file: Path, yes: bool) -> None:
 
 
 @command(App, competition=False)
-@click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", metavar="FILE", type=EXISTING_FILE)
 @click.option(
     "--to",
     "target",
     metavar="DIR",
     default=".",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=TARGET_FOLDER,
     help="Where the profile and its scripts go; the current folder by default.",
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before replacing files that have changed.")
@@ -199,7 +199,7 @@ def _restored_blocks(done: RestorePlan, profile: str | None, approved: bool) -> 
         f"alone: the board, rulings and roster of {done.made}.",
         "good",
     )
-    yield Line("A backup holds no password, and not the folders of the label book and the hidden test set.")
+    yield Line("A backup holds no passwords, and no images of the label book and the hidden test set.")
     if profile is None:
         return
     if not approved:

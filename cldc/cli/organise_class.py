@@ -10,7 +10,7 @@ import click
 
 from cldc import sandbox
 from cldc.bundles.submitted_runs import read_submitted
-from cldc.cli.options import YES, command
+from cldc.cli.options import EXISTING_FILE, YES, command
 from cldc.cli.organise_shared import organiser_target
 from cldc.cli.server_app import ServerApp
 from cldc.codalab import CodaLab, Rest
@@ -28,7 +28,7 @@ from cldc.trainings.time_estimates import expect_class
 
 
 @command(ServerApp)
-@click.argument("roster", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
+@click.argument("roster", type=EXISTING_FILE, required=False)
 def accounts(app: ServerApp, *, roster: Path | None) -> None:
     """Keep the class's roster, and check which accounts exist.
 
@@ -77,7 +77,7 @@ def grades(app: ServerApp) -> None:
     """Show each student's score, submissions and shared content.
 
     Counts each account's best or last submission, as `organiser.grade` in the profile says, on the board that this machine
-    scored last. Late and rejected submissions do not count; what its owner made private or removed after it was scored does.
+    scored last. Late and rejected submissions do not count; one that was made private or removed after it was scored does.
 
     \b
     Examples:

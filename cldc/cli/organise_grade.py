@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cldc.cli.options import EXISTING_FOLDER, command
+from cldc.cli.options import EXISTING_FILE, EXISTING_FOLDER, TARGET_FOLDER, command
 from cldc.cli.server_app import ServerApp
 from cldc.cli.training import DASK, tensorflow, train
 from cldc.cli.validating import validated
@@ -29,8 +29,6 @@ from cldc.render.formats import render
 from cldc.render.grading import board_of, grades_document, student_page
 from cldc.render.html import render_page
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
 
 @command(ServerApp, formats=("csv",))
 @click.argument("folder", type=EXISTING_FOLDER)
@@ -42,7 +40,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option(
     "--into",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=TARGET_FOLDER,
     default="grades",
     show_default=True,
     help="Folder to write grades, board and reports to.",
@@ -55,7 +53,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--script", type=click.Path(), help="The training script; by default the competition's, or our own."
 )
-@click.option("--evaluate", type=_FILE, help="The evaluation script; by default the profile's, or our own.")
+@click.option(
+    "--evaluate", type=EXISTING_FILE, help="The evaluation script; by default the profile's, or our own."
+)
 @DASK
 def grade(
     app: ServerApp,

@@ -60,7 +60,9 @@ def _height_and_width(text: str) -> tuple[int, ...]:
 
 
 @command(ServerApp)
-@click.option("--profile", type=_FILE, help="The class's profile to write, as class.toml; kept up to date.")
+@click.option(
+    "--profile", type=_FILE, help="The class's profile to write, such as class.toml; kept up to date."
+)
 @click.option("--script", type=click.Path(), help="The training script; our own by default.")
 @click.option("--label-book", type=EXISTING_FOLDER, help="The label book, which everyone may read.")
 @click.option("--test-set", type=EXISTING_FOLDER, help="The hidden test set, which only you may read.")

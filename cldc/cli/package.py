@@ -30,7 +30,7 @@ def package(app: App, folder: Path | None, *, into: Path, yes: bool) -> None:
     """Write the zip to hand in without a server.
 
     The dataset is validated first; one with errors is not packed. NAME.zip holds one folder NAME with what the training script
-    would read, byte for byte as `cldc submit` uploads it: for a learning platform, GitHub Classroom or a mail.
+    would read, byte for byte as `cldc submit` uploads it: for a learning platform, GitHub Classroom or an email.
 
     \b
     Examples:
@@ -59,5 +59,5 @@ def package(app: App, folder: Path | None, *, into: Path, yes: bool) -> None:
     app.show(
         {"package": packed, "written": not same},
         Line(text, "good"),
-        Line("Hand it in under this name: the one folder in it is called so, too."),
+        Line("Hand it in under this name; the folder inside it has the same name."),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cldc.cli.contestant import remote_account, require_consent, require_organisers
-from cldc.cli.options import DATASET, command
+from cldc.cli.options import DATASET, command, refuse_combined
 from cldc.cli.server_app import ServerApp
 from cldc.cli.training import DASK, LABEL_BOOK, SCRIPT, preflighted, train, trainings_of
 from cldc.cli.validating import valid_reports
@@ -34,7 +34,7 @@ from cldc.render.preflight import OF_BEFORE, pictured, preflight_document
 @click.option(
     "--quick",
     is_flag=True,
-    help="Only what can go wrong: read every image, train one epoch. Can't be submitted.",
+    help="Check only what can go wrong: read every image, train one epoch. Can't be submitted.",
 )
 @click.option(
     "--repeat",
@@ -84,8 +84,8 @@ def preflight(
       cldc preflight --quick
       cldc preflight --repeat 5 --report preflight.html
     """
-    _refuse_combined({"--quick": quick, "--dask": dask, "--remote": remote})
-    _refuse_combined({"--quick": quick, "--repeat": repeat, "several datasets": len(folders) > 1})
+    refuse_combined({"--quick": quick, "--dask": dask, "--remote": remote})
+    refuse_combined({"--quick": quick, "--repeat": repeat, "several datasets": len(folders) > 1})
     if app.output.wants("html") and len(folders) > 1:
         raise UsageError(
             "A page shows one dataset.", action="Name one dataset, or choose another format of report."
@@ -118,13 +118,6 @@ def preflight(
     results = require_results(outcome for _, outcome in found)
     _show(app, trainings[0], results[0], repeated=summarize_runs(results) if repeat else None)
     return 0
-
-
-def _refuse_combined(options: Mapping[str, object]) -> None:
-    """Refuse options that exclude each other."""
-    given = [name for name, value in options.items() if value]
-    if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} can't be combined.", action="Leave one of them out.")
 
 
 def _show_several(app: ServerApp, outcomes: Sequence[tuple[Training, Outcome]], server: str | None) -> int:

@@ -34,9 +34,9 @@ _A_YEAR = 366 * 86_400.0
 
 @command(ServerApp)
 def status(app: ServerApp) -> None:
-    """Show how far your submissions are.
+    """Show the progress of your submissions.
 
-    Shows the end of the log of a run that is going or has failed, and why a run is stuck.
+    Shows the end of the log of a running or failed run, and why a run is stuck.
 
     \b
     Examples:
@@ -212,7 +212,7 @@ def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:
     """Remove the tag of a submission.
 
     NAME is the submission's name or the uuid of its tagged bundle. What was uploaded stays; `cldc submit` sets the tag
-    again. It no longer counts against the quota only if the board is newer than the tag and does not have it, and
+    again. It stops counting against the quota only if the board is newer than the tag and does not have it, and
     nothing on the server shows that the scoring daemon has begun to evaluate it.
 
     \b
@@ -301,7 +301,7 @@ def _orphan_blocks(orphans: Orphans) -> Iterator[Block]:
     else:
         yield Line("There is nothing to remove.", "good")
     if orphans.left_alone:
-        yield Line("Left alone, because they may be for something else:")
+        yield Line("Left alone, because something else may need them:")
         yield from (Line(f"  {kept.name} ({kept.uuid}): {kept.why}") for kept in orphans.left_alone)
 
 

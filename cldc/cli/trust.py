@@ -29,7 +29,7 @@ def trust(app: App, *, yes: bool) -> None:
     command asks. The approval holds for this file and for what it names now: when a value, the script or the profile
     changes, you are asked again. What `cldc init` writes is approved.
 
-    Without a subcommand it is the project of the working folder.
+    Without a subcommand, it approves the project of the working folder.
 
     \b
     Examples:
@@ -93,7 +93,7 @@ def _approve(app: App, path: Path, *, yes: bool) -> None:
         claims, needed = profile_claims(path), True
     if needed and not app.approvals.hold(path, claims):
         app.approve(path, claims, yes=yes)
-    text = f"{path} is approved." if needed else f"Nothing in {path} needs an approval."
+    text = f"{path} is approved." if needed else f"Nothing in {path} needs approval."
     data = {"path": path, "approved": needed, "claims": claims}
     app.show(data, *claims_blocks(claims, None), Line(text, "good"))
 

@@ -96,9 +96,7 @@ def plan_blocks(plan: Plan) -> Iterator[Block]:
         if check.error is not None:
             yield Line(f"  {check.error.action}")
     if not refusals:
-        yield Line(
-            "Ready to submit." if plan.steps else "It is submitted already: nothing is left to do.", "good"
-        )
+        yield Line("Ready to submit." if plan.steps else "Already submitted: nothing is left to do.", "good")
 
 
 def submission_blocks(submission: Submission, *, on_sandbox: bool) -> Iterator[Block]:
