@@ -38,7 +38,7 @@ def test_what_the_daemon_is_evaluating_stays_spent_whatever_the_board_says(
         with stage.rest(account) as rest:
             until(lambda: list(rest.search(name_between=(f"{account.name}-third", "-results"))), scoring)
         # The daemon has written a board.
-        assert soon(lambda: json.loads(board.read_text(encoding="utf-8")) != older, 60, every_seconds=0.2)
+        assert soon(lambda: json.loads(board.read_text(encoding="utf-8")) != older, every_seconds=0.2)
         # As if its pass were still going on, on a board that is written all the while.
         board.write_text(json.dumps({**older, "updated": time.time()}), encoding="utf-8")
         withdrawn = cldc("withdraw", "third", "--yes", "--format", "json").data

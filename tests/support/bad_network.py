@@ -22,8 +22,8 @@ from cldc import __main__ as entry
 from cldc.bundles import attempts
 from cldc.codalab import Limits, cl_session, connection
 
-STALL_SECONDS = 3.0
-PATIENCE_SECONDS = 2
+STALL_SECONDS = 7.0
+PATIENCE_SECONDS = 5  # enough for the sandbox on a busy machine
 _HTML = b"<!DOCTYPE html><html><head><title>Please sign in to the Wi-Fi</title></head><body></body></html>"
 # What can befall a request; "done" means that the server has carried it out and its client does not learn of it.
 KINDS = (

@@ -19,7 +19,6 @@ import socket
 import sqlite3
 import sys
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -28,11 +27,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-import psutil
 
 from cldc import __main__ as entry
 from cldc.cli import cli
 from cldc.ledger import Ledger
+from cldc.review import ReviewSession
 from tests.support.folders import make_dataset
 from tests.support.forking import import_everything, run_main
 from tests.support.powers import give_up_powers
@@ -361,19 +360,12 @@ def _command(arguments: list[str]) -> int:
     if COMPLETING in arguments:  # a shell asks by variables
         os.environ.update(dict(word.split("=", 1) for word in arguments))
         arguments = []
-    if arguments[:1] == ["review"]:  # its page stays until Ctrl-C
-        threading.Thread(target=_interrupt_once_it_serves, daemon=True).start()
     return run_main(arguments)
 
 
-def _interrupt_once_it_serves() -> None:
-    while None in (sys.stdin, sys.stdout, sys.stderr):
-        pass  # what this thread opens before cldc opens these would take their numbers
-    process = psutil.Process()
-    while not any(each.status == psutil.CONN_LISTEN for each in process.net_connections("inet")):
-        time.sleep(0.05)
-    time.sleep(0.2)  # it says where it serves
-    os.kill(process.pid, signal.SIGINT)
+def _press_ctrl_c(_: ReviewSession) -> NoReturn:
+    signal.raise_signal(signal.SIGINT)
+    raise AssertionError("an interruption was ignored")
 
 
 def _read(readers: list[int]) -> tuple[str, str]:
@@ -399,6 +391,8 @@ def main() -> None:
     gc.freeze()  # else each fork would copy what it only looks through
     entry.read_names_as_utf8 = lambda: None  # it would restart this program
     time.sleep = lambda _: None
+    # Once its page is served, which stays until then.
+    setattr(ReviewSession, "wait_for_change", _press_ctrl_c)  # noqa: B010 - mypy takes it for a method of its own
     asked, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     for line in asked:
         name = line.strip()

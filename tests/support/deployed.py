@@ -30,7 +30,7 @@ from tests.support.stage import SCRIPT, Stage, write_profile
 
 _PROGRAM = ROOT / "tests" / "support" / "inside" / "deployed.py"
 _REQUIREMENTS = ROOT / "requirements" / "server.txt"
-_START_SECONDS = 120
+_START_SECONDS = 300
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ def running(pid: int) -> bool:
         return False
 
 
-def soon(condition: Callable[[], object], seconds: float = 60, *, every_seconds: float = 0.02) -> bool:
+def soon(condition: Callable[[], object], seconds: float = 120, *, every_seconds: float = 0.02) -> bool:
     """Whether ``condition`` holds before so much time has passed."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

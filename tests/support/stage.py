@@ -308,7 +308,7 @@ def lose_ledger(cldc: Cldc) -> None:
 
 
 def until(
-    look: Callable[[], list[Bundle]], training: subprocess.Popen[str], seconds: float = 120
+    look: Callable[[], list[Bundle]], training: subprocess.Popen[str], seconds: float = 300
 ) -> list[Bundle]:
     """What ``look`` finds, as soon as it finds something."""
     ends = time.monotonic() + seconds

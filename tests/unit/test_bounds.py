@@ -38,6 +38,23 @@ def server() -> Iterator[FaultServer]:
         yield running
 
 
+class Clock:
+    """A clock that can be set ahead."""
+
+    def __init__(self) -> None:
+        self._now, self.ahead_seconds = time.monotonic, 0.0
+
+    def __call__(self) -> float:
+        return self._now() + self.ahead_seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(time, "monotonic", made)
+    return made
+
+
 def rest(
     server: FaultServer, credentials: Credentials | None = ALICE, *, total_seconds: float = SECONDS
 ) -> Rest:
@@ -180,13 +197,30 @@ def test_an_endless_answer_does_not_fill_the_memory(
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("status", "says"), [(401, "signed-in"), (403, "refused"), (500, "failed")])
-@pytest.mark.parametrize("make", [dribbled, endless])
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (make(b"HTTP/1.1 %d No\r\n\r\n" % status, b"no " * 30), says)
+        for make in (dribbled, endless)
+        for status, says in ((401, "signed-in"), (403, "refused"), (500, "failed"))
+    ],
+)
 def test_an_endless_refusal_is_still_a_refusal(
-    server: FaultServer, status: int, says: str, make: Callable[[bytes, bytes], Answer]
+    server: FaultServer,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Answer,
+    says: str,
 ) -> None:
-    server.script("/rest/bundles", make(b"HTTP/1.1 %d No\r\n\r\n" % status, b"no " * 30))
-    with rest(server, None, total_seconds=2) as client, pytest.raises(CldcError, match=says) as raised:
+    begin = bounded_http.BoundedResponse.begin
+
+    def begin_slowly(response: bounded_http.BoundedResponse) -> None:
+        begin(response)
+        clock.ahead_seconds = 120
+
+    monkeypatch.setattr(bounded_http.BoundedResponse, "begin", begin_slowly)
+    server.script("/rest/bundles", answer)
+    with rest(server, None, total_seconds=60) as client, pytest.raises(CldcError, match=says) as raised:
         client.search(tag="x")
     assert len(raised.value.message) < 600
 
@@ -198,24 +232,27 @@ def test_redirects_and_attempts_share_one_time_limit(server: FaultServer) -> Non
         fetch_text(f"{server.address}/round", limits=short())
     assert server.count("/round") < 10
     server.script("/rest/bundles", text(503, "down", Retry_After="3600"))
-    with rest(server, None) as client, pytest.raises(Unreachable, match="down"):
+    with rest(server, None, total_seconds=60) as client, pytest.raises(Unreachable, match="down"):
         client.search(tag="x")
     assert server.count("/rest/bundles") == 1  # the next try would be too late
 
 
-def test_a_transfer_at_a_bearable_rate_may_take_long(server: FaultServer, tmp_path: Path) -> None:
-    size = 64 * bounded_http.LEAST_BYTES_PER_SECOND
+def test_a_transfer_at_a_bearable_rate_may_take_long(
+    server: FaultServer, clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    moved, rate = bounded_http.Budget.moved, 2 * bounded_http.LEAST_BYTES_PER_SECOND
+    content = b"x" * 120 * rate
 
-    def pieces() -> Iterator[bytes]:
-        yield OK + b"Content-Length: %d\r\n\r\n" % size
-        for _ in range(64):
-            time.sleep(0.02)
-            yield b"x" * (size // 64)
+    def move_slowly(budget: bounded_http.Budget, count: int) -> None:
+        moved(budget, count)
+        clock.ahead_seconds += count / rate
 
-    server.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(pieces=pieces))
-    with rest(server, None) as client:
-        assert client.download(UUID, "", tmp_path / "out").stat().st_size == size
-        assert len(client.file(UUID)) == size
+    monkeypatch.setattr(bounded_http.Budget, "moved", move_slowly)
+    server.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(body=content))
+    with rest(server, None, total_seconds=60) as client:
+        assert client.download(UUID, "", tmp_path / "out").read_bytes() == content
+        assert client.file(UUID) == content
+    assert clock.ahead_seconds > 240
 
 
 def test_endless_pages_are_an_error(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,11 +83,13 @@ def test_an_environment_without_codalab_is_reported() -> None:
 # The session of `cl` and a server that misbehaves
 
 
+# Answers once there is a file `noted` beside it.
 SILENT_CLIENT = """
-import json, sys, time
+import json, pathlib, sys, time
 print(json.dumps({"ready": "1.7.5"}), flush=True)
 for line in sys.stdin:
-    time.sleep(1.0)
+    while not pathlib.Path(__file__).with_name("noted").exists():
+        time.sleep(0.02)
     print(json.dumps({"id": json.loads(line)["id"], "code": 0, "stdout": "0x" + 32 * "1"}), flush=True)
 """
 
@@ -98,10 +101,18 @@ def test_a_command_that_is_not_answered_for_long_is_noted(
     monkeypatch.setattr(cl_session, "SESSION", tmp_path / "session.py")
     monkeypatch.setattr(cl_session, "TELL_SECONDS", 0.0)
     monkeypatch.setattr(commands, "TELL_SECONDS", 0.1)
-    heard = Heard()
+
+    class Noting(Heard):
+        def note(self, text: str) -> None:
+            super().note(text)
+            (tmp_path / "noted").touch()
+
+    heard = Noting()
     with Cl(lambda: Path(sys.executable), "http://127.0.0.1:9", ALICE, observer=heard) as cl:
         cl.new_worksheet("mine")
-    assert heard.notes[0] == "http://127.0.0.1:9 has not answered `cl new` for 0 s; it has 5 min."
+    assert re.fullmatch(
+        r"http://127\.0\.0\.1:9 has not answered `cl new` for \d+ s; it has 5 min\.", heard.notes[0]
+    )
 
 
 def test_a_path_that_is_not_utf_8_in_an_answer_of_the_client_is_read(
@@ -109,8 +120,9 @@ def test_a_path_that_is_not_utf_8_in_an_answer_of_the_client_is_read(
 ) -> None:
     """As `json` in the client's process writes it: a surrogate for each byte."""
     (tmp_path / "session.py").write_text(
-        SILENT_CLIENT.replace("1.0", "0").replace('"0x" + 32 * "1"', r"'mine \udcff'"), encoding="utf-8"
+        SILENT_CLIENT.replace('"0x" + 32 * "1"', r"'mine \udcff'"), encoding="utf-8"
     )
+    (tmp_path / "noted").touch()
     monkeypatch.setattr(cl_session, "SESSION", tmp_path / "session.py")
     with cl_session.ClSession(lambda: Path(sys.executable), "http://127.0.0.1:9", ALICE) as session:
         assert session.command("info") == "mine \udcff"

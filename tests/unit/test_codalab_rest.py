@@ -157,7 +157,7 @@ def test_a_refused_connection_is_a_designed_error(server: FaultServer) -> None:
 
 
 def test_a_silent_server_times_out(server: FaultServer) -> None:
-    server.script(USER_PATH, Answer(delay_seconds=0.5))
+    server.script(USER_PATH, Answer(delay_seconds=60))
     with rest(server, silence_seconds=0.1) as client, pytest.raises(Unreachable, match="in time"):
         client.user()
 

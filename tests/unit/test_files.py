@@ -176,7 +176,7 @@ def test_hashes_are_sha256(tmp_path: Path) -> None:
 def _hold(path: Path, held: Event) -> None:
     with files.lock(path, purpose="holding"):
         held.set()
-        time.sleep(30)
+        time.sleep(600)
 
 
 def test_a_lock_says_that_it_waits_names_itself_when_it_gives_up_and_is_free_after_a_kill(
@@ -188,7 +188,7 @@ def test_a_lock_says_that_it_waits_names_itself_when_it_gives_up_and_is_free_aft
     holder = context.Process(target=_hold, args=(path, held))
     holder.start()
     try:
-        assert held.wait(30)
+        assert held.wait(120)
         notes = Heard()
         with (
             pytest.raises(files.LockTimeout, match=r"making it.*guard\.lock"),
@@ -197,7 +197,7 @@ def test_a_lock_says_that_it_waits_names_itself_when_it_gives_up_and_is_free_aft
             pass
         assert notes.notes == ["Another cldc is making it; waiting for it."]
         holder.kill()
-        with files.lock(path, purpose="making it", timeout_seconds=10):
+        with files.lock(path, purpose="making it", timeout_seconds=120):
             pass
     finally:
         holder.kill()

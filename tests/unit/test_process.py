@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,6 @@ from tests.support.processes import running, soon
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the guard is for POSIX")
 
 SLEEPER = "import sys, time; print(__import__('os').getpid(), flush=True); time.sleep(60)"
-STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + SLEEPER
 # Writes its own pid, that of a child in its group, and on Linux that of an orphan in a session of its own that ignores
 # SIGTERM, as what a training calls may start one.
 FAMILY = """
@@ -88,9 +88,17 @@ def test_run_ends_what_takes_too_long_even_if_it_refuses(
 ) -> None:
     monkeypatch.setattr("cldc.process.guarded.GRACE_SECONDS", 0.3)
     pid = tmp_path / "pid"
-    stubborn = f"import os, pathlib; pathlib.Path({str(pid)!r}).write_text(str(os.getpid())); {STUBBORN}"
-    with pytest.raises(process.ProcessTimeout, match="within 5 s"):
-        process.run(python(stubborn), timeout_seconds=5)
+    stubborn = f"""
+import os, pathlib, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path({str(tmp_path / "new")!r}).write_text(str(os.getpid()))
+pathlib.Path({str(tmp_path / "new")!r}).rename({str(pid)!r})
+time.sleep(60)
+"""
+    # The clock of `subprocess` stands still until the program refuses.
+    monkeypatch.setattr(subprocess, "_time", lambda: time.monotonic() if pid.exists() else 0.0)
+    with pytest.raises(process.ProcessTimeout, match="within 1 s"):
+        process.run(python(stubborn), timeout_seconds=1)
     assert not running(int(pid.read_text()))
 
 
@@ -123,7 +131,9 @@ def test_a_stream_left_early_ends_the_whole_family() -> None:
 
     def follow_until_interrupted() -> None:
         with process.Stream(python(WAITING_FAMILY)) as child:
-            pids.extend(int(word) for word in next(iter(child)).split())
+            line = next(iter(child))
+            assert child.tail == line
+            pids.extend(int(word) for word in line.split())
             assert all(running(pid) for pid in pids)
             raise KeyboardInterrupt
 
@@ -133,10 +143,8 @@ def test_a_stream_left_early_ends_the_whole_family() -> None:
 
 
 def test_a_stream_has_a_time_limit() -> None:
-    with process.Stream(python(SLEEPER), timeout_seconds=5) as child:
-        with pytest.raises(process.ProcessTimeout):
-            list(child)
-        assert child.tail
+    with process.Stream(python(SLEEPER), timeout_seconds=1) as child, pytest.raises(process.ProcessTimeout):
+        list(child)
 
 
 def test_what_a_program_leaves_in_the_background_ends_with_it() -> None:
@@ -162,6 +170,15 @@ def test_a_second_interruption_kills_every_child(monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(KeyboardInterrupt):
         converse()
+    assert soon(lambda: not any(running(pid) for pid in pids))
+
+
+def test_a_guard_that_does_not_end_is_killed_with_the_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cldc.process.guarded.GRACE_SECONDS", 0.0)
+    with process.Child(python(WAITING_FAMILY)) as child:
+        pids = [int(word) for word in child.receive(60).split()]
+        psutil.Process(pids[0]).parent().suspend()  # type: ignore[union-attr]
+    assert not child.alive
     assert soon(lambda: not any(running(pid) for pid in pids))
 
 
@@ -212,9 +229,14 @@ def test_a_conversation_that_ends_early_reports_the_last_output() -> None:
 def test_a_silence_is_reported_until_an_answer_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "TELL_SECONDS", 0.05)
     silences: list[tuple[float, float]] = []
-    code = "import time; time.sleep(1); print('here')"
-    with process.Child(python(code)) as child:
-        assert child.receive(60, lambda *silence: silences.append(silence)) == "here"
+
+    def told(*silence: float) -> None:
+        silences.append((silence[0], silence[1]))
+        if len(silences) == 2:
+            child.send("enough")
+
+    with process.Child(python("input(); print('here')")) as child:
+        assert child.receive(60, told) == "here"
     assert silences == sorted(silences)
     assert {limit for _, limit in silences} == {60}
 
