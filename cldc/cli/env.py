@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import click
 
 from cldc.cli import completion
 from cldc.cli.app import App
 from cldc.cli.options import command, group
 from cldc.environments import list_environments, remove_environment
-from cldc.render.document import Line, Table
+from cldc.render.document import Line, Table, moment
 
 
 @group
@@ -32,7 +34,10 @@ def list_(app: App) -> None:
       cldc env list
     """
     found = list_environments(app.home)
-    rows = [(e.name, e.version, e.python_version, e.made[:16].replace("T", " "), str(e.path)) for e in found]
+    rows = [
+        (e.name, e.version, e.python_version, moment(datetime.fromisoformat(e.made)), str(e.path))
+        for e in found
+    ]
     table = Table(("name", "version", "Python", "created", "folder"), rows)
     app.show({"environments": found}, table if rows else Line("No environments yet."))
 

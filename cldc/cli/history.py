@@ -51,7 +51,7 @@ def _blocks(entries: Sequence[HistoryEntry], *, next_command: str) -> Iterator[B
         yield Line(f"Next: {next_command}")
         return
     headers = (
-        "date (UTC)",
+        "date",
         "time",
         "what",
         "name",
@@ -66,8 +66,8 @@ def _blocks(entries: Sequence[HistoryEntry], *, next_command: str) -> Iterator[B
     )
     rows = [
         (
-            f"{entry.when:%Y-%m-%d}",
-            f"{entry.when:%H:%M}",
+            f"{entry.when.astimezone():%Y-%m-%d}",
+            f"{entry.when.astimezone():%H:%M}",
             entry.kind,
             entry.name,
             cell(entry.images, ","),

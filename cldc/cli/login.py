@@ -119,4 +119,5 @@ def _show_every_account(app: ServerApp) -> None:
     data = [{"server": server, "account": name, "default": default} for server, name, default in found]
     rows = [(server, name, "yes" if default else "") for server, name, default in found]
     table = Table(("server", "account", "default"), rows)
-    app.show({"accounts": data}, table if rows else Line("No account is remembered. Next: cldc login"))
+    none = (Line("No account is remembered."), Line("Next: cldc login"))
+    app.show({"accounts": data}, *([table] if rows else none))

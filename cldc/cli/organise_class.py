@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -24,6 +24,7 @@ from cldc.organise.rulings import reject as record_rejection
 from cldc.organise.scoring import read_board, write_board
 from cldc.preflight.result_store import all_records
 from cldc.render.document import Block, Document, Line, Rows, Table, cell
+from cldc.render.formats import to_data
 from cldc.trainings.time_estimates import expect_class
 
 
@@ -68,7 +69,7 @@ def accounts(app: ServerApp, *, roster: Path | None) -> None:
             Line(f"  {student.name}: sign up at {page} with the user name {student.account}")
             for student in missing
         ]
-    data = [{**asdict(student), "joined": student.account in joined} for student in students]
+    data = [{**to_data(student), "joined": student.account in joined} for student in students]
     app.show({"students": data}, *blocks)
 
 

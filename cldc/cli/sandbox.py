@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -18,6 +17,7 @@ from cldc.organise.publishing import bundles_of, remember_files
 from cldc.preflight.inputs import builtin_script
 from cldc.render.board import board_blocks
 from cldc.render.document import Line, Table, moment
+from cldc.render.formats import to_data
 from cldc.sample import draw_label_book
 from cldc.sandbox import OrganiserFiles, Status
 
@@ -128,7 +128,7 @@ def _show(app: App, status: Status | None) -> None:
         ("folder", str(status.folder)),
     ]
     app.show(
-        {"running": True, **asdict(status)},
+        {"running": True, **to_data(status)},
         Line("The sandbox is up.", "good"),
         Table(("", ""), rows),
         Line(f"Next: {_submit(app)}, then cldc sandbox score"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cldc.render.document import Block, Line, Table
+from cldc.render.document import Block, Line, Table, moment
 from cldc.trust import Approval, Claim
 
 _SERVER, _RUN, _READ = "gets your user name and password", "is run on this machine", "is read"
@@ -45,6 +45,6 @@ def approvals_blocks(approvals: Sequence[Approval]) -> list[Block]:
         return [Line("Nothing is approved on this machine.")]
     blocks: list[Block] = []
     for approval in approvals:
-        blocks.append(Line(f"{approval.path}, approved {approval.approved:%Y-%m-%d %H:%M} UTC", "title"))
+        blocks.append(Line(f"{approval.path}, approved {moment(approval.approved)}", "title"))
         blocks += claims_blocks(approval.claims, None)
     return blocks

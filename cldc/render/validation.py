@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
@@ -244,7 +243,7 @@ def _data(report: ValidationReport, fixed: Fixed | None = None) -> dict[str, Any
         "padded": report.padded,
         "limits": {"images": limits.max_images, "padded": limits.max_padded},
         "outward_links": [_outward_link(link) for link in report.dataset.outward_links],
-        "metadata": asdict(report.metadata),
+        "metadata": report.metadata,
         "silenced": report.silenced,
         "warped_compared": report.warped_compared,
         "findings": [finding._asdict() for finding in report.findings],
