@@ -9,7 +9,7 @@ import struct
 
 from cldc.validation.metadata.model import Metadata
 from cldc.validation.metadata.text import is_blank, kinds_of_iptc, kinds_of_xmp
-from cldc.validation.tensorflow_decoder.metadata import BYTE_ORDERS, TURNED, orientation_of
+from cldc.validation.tensorflow_decoder.remarks import BYTE_ORDERS, TURNED, orientation_of
 
 _MOST_ENTRIES = 512
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}

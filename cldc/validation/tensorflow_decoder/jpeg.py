@@ -18,7 +18,7 @@ from cldc.validation.tensorflow_decoder.jpeg_markers import (
     Tables,
 )
 from cldc.validation.tensorflow_decoder.jpeg_scan import skip_scan
-from cldc.validation.tensorflow_decoder.metadata import TURNED, is_srgb, join_profile, orientation_of
+from cldc.validation.tensorflow_decoder.remarks import TURNED, is_srgb, join_profile, orientation_of
 from cldc.validation.tensorflow_decoder.verdict import (
     Format,
     Readable,

@@ -12,7 +12,6 @@ from typing import cast
 
 from zlib_ng import zlib_ng
 
-from cldc.validation.tensorflow_decoder.metadata import remarks_of_png
 from cldc.validation.tensorflow_decoder.png_chunks import judge_carefully
 from cldc.validation.tensorflow_decoder.png_header import (
     FILTERS,
@@ -21,6 +20,7 @@ from cldc.validation.tensorflow_decoder.png_header import (
     Header,
     read_header,
 )
+from cldc.validation.tensorflow_decoder.remarks import remarks_of_png
 from cldc.validation.tensorflow_decoder.verdict import Format, Readable, RefusedError, Verdict
 
 _CHUNK = struct.Struct(">I4s")

@@ -11,7 +11,6 @@ import struct
 import zlib
 from typing import NamedTuple
 
-from cldc.validation.tensorflow_decoder.metadata import remarks_of_png
 from cldc.validation.tensorflow_decoder.png_header import (
     KNOWN_ANCILLARY,
     PIXEL_LIMIT,
@@ -20,6 +19,7 @@ from cldc.validation.tensorflow_decoder.png_header import (
     read_header,
 )
 from cldc.validation.tensorflow_decoder.png_rows import InflatedRows
+from cldc.validation.tensorflow_decoder.remarks import remarks_of_png
 from cldc.validation.tensorflow_decoder.verdict import (
     Format,
     Readable,

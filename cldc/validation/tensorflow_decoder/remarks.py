@@ -1,4 +1,4 @@
-"""Metadata that TensorFlow ignores and image viewers apply: EXIF orientation, colour profiles, and the like in a PNG."""
+"""What remarks are about: the orientation, colour profile and the like that image viewers apply and TensorFlow ignores."""
 
 from __future__ import annotations
 
