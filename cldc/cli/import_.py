@@ -77,9 +77,9 @@ def _blocks(imported: Imported, *, next_command: str, everything: bool = False) 
     if inverted := [each.page for each in imported.added if each.inverted]:
         them = plural(len(inverted), "picture was", "pictures were")
         yield from _listed(f"{them} light on dark, and inverted:", map(_name, inverted), everything)
-    if moving := [each.page for each in imported.added if each.moves]:
-        them = plural(len(moving), "file moves", "files move")
-        yield from _listed(f"{them}; the first picture was taken:", map(_name, moving), everything)
+    if animated := [each.page for each in imported.added if each.animated]:
+        them = plural(len(animated), "file is an animation", "files are animations")
+        yield from _listed(f"{them}; the first picture was taken:", map(_name, animated), everything)
     if imported.copies:
         them = plural(len(imported.copies), "picture is", "pictures are")
         lines = [f"{_name(copy.page)} is {copy.path}" for copy in imported.copies]
@@ -122,7 +122,7 @@ def _data(imported: Imported) -> dict[str, Any]:
                 "path": each.path,
                 **source(each.page),
                 "inverted": each.inverted,
-                "moves": each.moves,
+                "moves": each.animated,
             }
             for each in imported.added
         ],

@@ -13,7 +13,7 @@ from cldc.cli.app import App
 from cldc.cli.options import FOLDER, command
 from cldc.competition import DatasetRules
 from cldc.curation.applying import require_no_conflict
-from cldc.curation.splitting import Drawn, draw_split
+from cldc.curation.splitting import DrawnSplit, draw_split
 from cldc.decisions import default_path, edit, match, read
 from cldc.render.document import Block, Line, Table
 from cldc.text import plural
@@ -70,7 +70,9 @@ def split(app: App, *, folder: Path | None, share: float, seed: int, dry_run: bo
     app.show(_data(drawn, written), *blocks)
 
 
-def _blocks(drawn: Drawn, rules: DatasetRules, table: Path | None, *, next_command: str) -> Iterator[Block]:
+def _blocks(
+    drawn: DrawnSplit, rules: DatasetRules, table: Path | None, *, next_command: str
+) -> Iterator[Block]:
     """Show a drawn split class by class, before and after, and what to do next."""
     both = (drawn.before, drawn.after)
     rows = [
@@ -101,7 +103,7 @@ def _blocks(drawn: Drawn, rules: DatasetRules, table: Path | None, *, next_comma
         yield Line(f"Next: {next_command}")
 
 
-def _data(drawn: Drawn, table: Path | None) -> dict[str, Any]:
+def _data(drawn: DrawnSplit, table: Path | None) -> dict[str, Any]:
     """Build the JSON result."""
 
     def nested(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:

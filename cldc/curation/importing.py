@@ -37,12 +37,12 @@ class SourcePage(NamedTuple):
 
 
 class Added(NamedTuple):
-    """An imported picture: its path in the dataset, and unexpected changes made to it."""
+    """An imported picture, its path in the dataset, whether it was inverted, and whether it is the first one of an animation."""
 
     path: str
     page: SourcePage
     inverted: bool
-    moves: bool
+    animated: bool
 
 
 class Copy(NamedTuple):
@@ -159,7 +159,7 @@ class _Ready(NamedTuple):
 
     page: SourcePage
     toned: Toned
-    moves: bool
+    animated: bool
 
 
 def _pictures_of(path: Path, target: _Target, *, trim: bool) -> Iterator[_Ready | Copy | RefusedPicture]:
@@ -171,7 +171,7 @@ def _pictures_of(path: Path, target: _Target, *, trim: bool) -> Iterator[_Ready 
         for sheet in open_sheets(path):
             page = SourcePage(path, sheet.page)
             try:
-                yield _Ready(page, tone(sheet.grey, trim=trim), sheet.moves)
+                yield _Ready(page, tone(sheet.grey, trim=trim), sheet.animated)
             except NothingDrawn:
                 yield RefusedPicture(page, "nothing is drawn on it", blank=True)
     except NotReadable as error:
@@ -223,4 +223,4 @@ class _Target:
             place.parent.mkdir(parents=True, exist_ok=True)
         replace_atomically(place, content, mode=_MODE)
         self._by_name[name] = self.by_content[hash_bytes(content)] = path
-        return Added(path, picture.page, picture.toned.inverted, picture.moves)
+        return Added(path, picture.page, picture.toned.inverted, picture.animated)

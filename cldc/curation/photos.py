@@ -44,7 +44,7 @@ class Sheet(NamedTuple):
 
     page: int
     grey: Image.Image
-    moves: bool = False
+    animated: bool = False
 
 
 def open_sheets(path: Path) -> Iterator[Sheet]:
@@ -99,8 +99,8 @@ def _pictures(path: Path) -> Iterator[Sheet]:
             return
         # Decodes a JPEG at a fraction of its size.
         image.draft(None, (_WORKING_SIDE, _WORKING_SIDE))
-        moves = frames > 1 and image.format in ("GIF", "WEBP", "PNG", "AVIF")
-        yield Sheet(0, _grey(image), moves)
+        animated = frames > 1 and image.format in ("GIF", "WEBP", "PNG", "AVIF")
+        yield Sheet(0, _grey(image), animated)
 
 
 def _check_size(image: Image.Image) -> None:

@@ -15,7 +15,7 @@ from cldc.validation.model import InspectedDataset
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class DrawnSplit:
     """A drawn split.
 
     Attributes:
@@ -37,7 +37,7 @@ class Drawn:
     warped_compared: bool
 
 
-def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, seed: int) -> Drawn:
+def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, seed: int) -> DrawnSplit:
     """Divide all images between the two splits again.
 
     Images of one content or one drawing stay together. Images to set aside, or in no class, are left out, and images to
@@ -83,7 +83,7 @@ def draw_split(inspected: InspectedDataset, matched: Matched, *, share: float, s
         if decision.split not in ("", target[image.path])
     )
     time, reason = now(), f"split with --val {share:g} --seed {seed}"
-    return Drawn(
+    return DrawnSplit(
         moves=tuple(
             Decision(image.sha256, image.path, move_to(target[image.path]), reason=reason, time=time)
             for image in undecided

@@ -81,7 +81,7 @@ class _Scanner:
         self.ignored.extend(IgnoredPath(f"{split}/{name}", IgnoreReason.BESIDE_CLASSES) for name in others)
         for label in labels:
             # Keras treats anything that can't be determined, such as a circular link, as a file.
-            for place, subfolders, files in os.walk(self.root / split / label, onerror=self._cannot_list):
+            for place, subfolders, files in os.walk(self.root / split / label, onerror=self._ignore_unlisted):
                 folder = Path(place).relative_to(self.root).as_posix()
                 self.folders.append(folder)
                 for name in subfolders:
@@ -94,7 +94,7 @@ class _Scanner:
                         self.ignored.append(IgnoredPath(f"{folder}/{name}", IgnoreReason.EXTENSION))
         return Split(split, SplitState.FOLDER, tuple(sorted(labels)))
 
-    def _cannot_list(self, error: OSError) -> None:
+    def _ignore_unlisted(self, error: OSError) -> None:
         folder = Path(error.filename).relative_to(self.root).as_posix()
         self.ignored.append(IgnoredPath(folder, IgnoreReason.UNLISTED))
 

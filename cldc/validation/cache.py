@@ -56,7 +56,7 @@ class CachedCheck:
 
 
 class ValidationCache:
-    """The last check of each folder; `close` it, and open it before the folder is scanned."""
+    """The results of each folder's last check. Open it before you scan the folder, and `close` it."""
 
     def __init__(self, home: Path | None) -> None:
         """Open the cache in the data folder ``home``; without it, cache nothing."""
@@ -129,7 +129,7 @@ class ValidationCache:
         readable = [(scanned, image.sha256) for scanned, image in found if not image.error]
         stable = [(scanned, sha256) for scanned, sha256 in readable if self._is_stable(scanned)]
         value = {
-            # The next check could not tell whether a file that is not kept here is gone.
+            # If a file that is not kept here vanished, the next check would not notice.
             "key": cached.key if stable == readable else "",
             "files": [(*scanned.state, sha256) for scanned, sha256 in stable],
             "findings": report.findings,
@@ -185,8 +185,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _version() -> int:
-    """Return a number that changes with cldc's version, with the rules' source, and with Pillow, whose decoders and
-    filters compute the features."""
+    """Return a number that changes with cldc's version, with its source and with Pillow, which computes the features."""
     rooms = (Path(__file__).parent, Path(model.__file__).parent)
     newest = max(path.stat().st_mtime_ns for room in rooms for path in room.rglob("*.py"))
     # Not its version: importing Pillow takes longer than a second check.

@@ -271,9 +271,7 @@ def last_record(root: Path, records: Path, command: Command) -> Path | None:
 
 
 def undo(record: Path) -> Undone:
-    """Undo the recorded changes; skip those that can't be undone.
-
-    Run it again to continue from there.
+    """Undo the recorded changes; skip those that can't be undone, which another call tries again.
 
     Raises:
         UsageError: ``record`` is not a record.

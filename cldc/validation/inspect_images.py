@@ -136,7 +136,7 @@ def compare_images(
                 # The book's folder may be named after a hash.
                 path = f"{competition.bundles.label_book.name}/{page.path.partition('/')[2]}"
                 label_book[page.sha256] = (*label_book.get(page.sha256, ()), path)
-        # After the dataset's: equal ink is linked in a chain, from which pairs with the label book's are taken out again.
+        # Contents with equal ink are linked in a chain. The dataset's come first, so that its part is whole without the book.
         everything |= {sha: found[sha] for sha in sorted(found.keys() - inspections.keys())}
         sides.append(files_with_drawings(book, everything))
     pairs = find_near_duplicates({sha: each.features for sha, each in everything.items() if each.features})

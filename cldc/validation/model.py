@@ -136,7 +136,7 @@ class Rule(NamedTuple):
     Attributes:
         id: Its stable id.
         title: The problem that it finds, in a few words; a count may follow.
-        counted: The same after a number above 1, such as "drawings with two labels".
+        counted: The title as it follows a number above 1, such as "drawings with two labels".
         severity: How bad a finding is, unless the rule says otherwise.
         why: Why that is a problem.
         source: The observation or specification that it is based on.

@@ -25,7 +25,7 @@ _PICTURES = (
 
 
 def looks_like_picture(name: str, extensions: Sequence[str]) -> bool:
-    """Check whether a file's name is, but for the ending of a backup, a picture's; ``extensions`` are the script's."""
+    """Check whether a file's name, without a backup's ``~`` or ``.bak``, is a picture's; ``extensions`` are the script's."""
     plain = name.lower().strip().rstrip("~").removesuffix(".bak")
     return plain.endswith((*extensions, *_PICTURES))
 

@@ -23,7 +23,7 @@ def changes(
     sleep: Callable[[float], None] = time.sleep,
     seconds: float = _SECONDS,
 ) -> Iterator[None]:
-    """Yield at once, and then each time the folder has changed and not changed again for ``seconds``.
+    """Yield at once, and then whenever the folder has changed and then stayed the same for ``seconds``.
 
     So copying many files yields once, at the end.
     """

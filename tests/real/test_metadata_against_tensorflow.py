@@ -29,7 +29,7 @@ _DECODER = ROOT / "tests" / "support" / "inside" / "pixels.py"
 def test_tensorflow_decodes_the_same_pixels(
     environments_home: Path, tmp_path: Path, report_cases: Callable[[str, Mapping[str, int]], None]
 ) -> None:
-    """Sound images with metadata, and broken ones of which something can be removed all the same."""
+    """Sound images with metadata, and broken ones of which something can still be removed."""
     drawn = [(case.name, case.content) for case in map(draw_case, range(_CASES))]
     pairs = []
     for name, content in (*drawn, *cases(_SEED, _CASES, tuple(content for _, content in drawn[:50]))):

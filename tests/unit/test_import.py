@@ -60,7 +60,7 @@ def test_every_form_becomes_what_a_person_sees(name: str, tmp_path: Path) -> Non
     for way in FOUR_WAYS:
         assert difference(toned.image.transpose(way), seen()) > 20
     assert toned.image.point(lambda shade: 255 * (shade >= 250)).getextrema() == (0, 255)
-    assert sheet.moves == name.startswith("moving")
+    assert sheet.animated == name.startswith("moving")
 
 
 def test_a_clean_picture_keeps_its_pixels_however_often_it_is_imported() -> None:

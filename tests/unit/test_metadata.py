@@ -132,7 +132,7 @@ def test_a_check_counts_what_would_be_published(tmp_path: Path, bare_cldc: Cldc)
     assert finding["paths"][-1] == "train/i/photo.jpg"
 
 
-def test_a_file_too_large_to_be_judged_is_searched_all_the_same(tmp_path: Path) -> None:
+def test_a_file_too_large_to_be_judged_is_still_searched(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "digits")
     content = saved(Image.new("L", (9, 9), 100), "JPEG", comment=b"by me")
     (folder / "val" / "i" / "large.jpg").write_bytes(content + bytes(MAX_HELD_BYTES))

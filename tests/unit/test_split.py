@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cldc import competition
-from cldc.curation.splitting import Drawn, draw_split
+from cldc.curation.splitting import DrawnSplit, draw_split
 from cldc.decisions import CORRECT, RELABEL, SET_ASIDE, Decision, match, read
 from cldc.decisions.table import to_text
 from cldc.sample import draw
@@ -24,7 +24,7 @@ from tests.support.folders import CLASSES, drawn, make_dataset, padded
 COMPETITION = competition.load()
 
 
-def split(folder: Path, *rows: Decision, share: float = 0.2, seed: int = 0) -> Drawn:
+def split(folder: Path, *rows: Decision, share: float = 0.2, seed: int = 0) -> DrawnSplit:
     inspected = inspect_dataset(folder, COMPETITION)
     return draw_split(inspected, match(rows, inspected.dataset, CLASSES), share=share, seed=seed)
 

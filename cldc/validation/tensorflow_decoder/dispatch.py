@@ -18,10 +18,10 @@ _FORMATS = (
     (b"BM", Format.BMP, judge_bmp),
 )
 
-# Formats that TensorFlow does not read, so that advice can name them.
 LONGEST_START = 256
 """Bytes that are enough to recognise a format."""
 
+# Formats that TensorFlow does not read, so that advice can name them.
 _MAGICS = (
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
