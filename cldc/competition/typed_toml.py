@@ -66,7 +66,7 @@ def read_text(path: Path) -> str:
         ConfigurationError: It can't be read, or is not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # an editor on Windows may put a byte order mark first
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigurationError(
@@ -86,6 +86,8 @@ def read_toml(text: str, *, what: str) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(text)
+    except RecursionError as error:
+        raise refused(what, "its values are nested too deeply", "") from error
     except tomllib.TOMLDecodeError as error:
         found, _, place = str(error).partition(" (at ")
         matched = re.match(r"line (\d+)", place)
@@ -158,4 +160,6 @@ def _convert(hint: Any, value: Any, *, what: str, at: str) -> Any:
     accepted = (int, float) if hint is float else hint
     if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
         raise refused(what, f"{at!r} is {value!r}", f"; expected {_NOUNS.get(hint, hint.__name__)}")
+    if isinstance(value, str) and "\0" in value:
+        raise refused(what, f"{at!r} is {value!r}", "; no text may contain a null character")
     return value

@@ -77,6 +77,8 @@ def test_the_padded_count_is_the_scripts(train: int, val: int, fits: bool) -> No
         ("title = ", "name = 'x'\ntitle = ", "set by the file's name"),
         ("title = ", "titel = ", "perhaps you meant 'title'"),
         ("[quota]", "[quota", "is not valid TOML"),
+        pytest.param("title = ", "deep = " + "[" * 9999, "nested too deeply", id="nested"),
+        ('title = "', 'title = "\\u0000', "null character"),
         ('"i", "ii"', '"i", "i"', "different folder names"),
         ("2021-09-04T23:59:59-07:00", "2021-09-04T23:59:59", "no time zone"),
     ],
@@ -87,6 +89,11 @@ def test_a_profile_with_a_mistake_is_refused_by_name(old: str, new: str, message
         parse(TEXT.replace(old, new, 1), name="mine")
     assert message in refused.value.message
     assert "profile mine" in refused.value.message
+
+
+def test_a_byte_order_mark_is_not_part_of_a_profile(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(TEXT, encoding="utf-8-sig")
+    assert load(str(tmp_path / "mine.toml")).title == load().title
 
 
 SLIPS: list[tuple[str, Any, str]] = [
