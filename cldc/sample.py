@@ -13,7 +13,6 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -131,26 +130,13 @@ def _draw_all(folder: Path, plan: list[_Sheet], observer: Observer) -> Path:
     with temporary_folder(f".{folder.name}.", folder.parent) as draft, storage_errors(folder):
         for parent in {sheet.path.parent for sheet in plan}:
             (draft / parent).mkdir(parents=True, exist_ok=True)
-        _write_all(draft, plan, observer)
+        for done, sheet in enumerate(plan, 1):
+            drawn = write_text(sheet.text, Random(sheet.seed))  # noqa: S311 - drawings, no secrets
+            (draft / sheet.path).write_bytes(_png(drawn))
+            observer.advance(done)
         draft.chmod(0o755)
         draft.rename(folder)
     return folder
-
-
-def _write_all(draft: Path, plan: list[_Sheet], observer: Observer) -> None:
-    # Pillow releases the interpreter's lock while it compresses, which is half of the work.
-    with ThreadPoolExecutor(2) as pool:
-        try:
-            for done, _ in enumerate(pool.map(functools.partial(_write, draft), plan), 1):
-                observer.advance(done)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _write(draft: Path, sheet: _Sheet) -> None:
-    drawn = write_text(sheet.text, Random(sheet.seed))  # noqa: S311 - drawings, no secrets
-    (draft / sheet.path).write_bytes(_png(drawn))
 
 
 def _png(image: Image.Image) -> bytes:
