@@ -110,7 +110,7 @@ def refuse(project: ProjectFile, previous: Approval | None) -> None:
     why = "has changed since you approved it" if previous else "is not approved on this machine"
     raise NotApproved(
         f"{project.path} sets {shown}, which {why}.",
-        action="Look at it and approve it with `cldc trust`, or name what it sets yourself, by option or CLDC_ variable.",
+        action="Look at it and approve it with `cldc trust`, or set these values yourself, by option or CLDC_ variable.",
     )
 
 

@@ -12,10 +12,10 @@ from cldc.cli.contestant import remote_account, require_consent, require_organis
 from cldc.cli.options import DATASET, command, refuse_combined
 from cldc.cli.server_app import ServerApp
 from cldc.cli.training import DASK, LABEL_BOOK, SCRIPT, preflighted, train, trainings_of
-from cldc.cli.validating import valid_reports
+from cldc.cli.validating import require_valid, validated
 from cldc.dataset import Dataset
 from cldc.environments import ready_analysis, ready_tensorflow
-from cldc.errors import CldcError, UsageError
+from cldc.errors import CldcError, InvalidDataset, UsageError
 from cldc.insight.label_search import find_suspicious_labels, known_suspicious_labels
 from cldc.insight.model import Insight, suggest
 from cldc.insight.page_pictures import pictures
@@ -25,6 +25,7 @@ from cldc.preflight.result_store import read_predictions
 from cldc.remote.pipeline import preflight_remotely as train_remotely
 from cldc.render.document import Block, Line, Table
 from cldc.render.preflight import OF_BEFORE, pictured, preflight_document
+from cldc.validation import ValidationReport
 
 
 @command(ServerApp, formats=("html",))
@@ -97,7 +98,7 @@ def preflight(
     elif keep or links:
         option = "--keep" if keep else "--include-link"
         raise UsageError(f"{option} is for preflights on CodaLab only.", action="Add --remote.")
-    reports = valid_reports(app, folders)
+    reports = _valid_reports(app, folders)
     if remote:
         for report in reports:
             require_consent(app, report, links)
@@ -118,6 +119,29 @@ def preflight(
     results = require_results(outcome for _, outcome in found)
     _show(app, trainings[0], results[0], repeated=summarize_runs(results) if repeat else None)
     return 0
+
+
+def _valid_reports(app: ServerApp, folders: Sequence[Path]) -> list[ValidationReport]:
+    """Validate several datasets, and refuse all if one has errors."""
+    reports: list[ValidationReport] = []
+    refused: list[CldcError] = []
+    for folder in folders or (None,):
+        try:
+            report = validated(app, folder)
+            require_valid(app, report)
+        except InvalidDataset as error:
+            refused.append(error)
+        else:
+            reports.append(report)
+    if len(refused) == 1:
+        raise refused[0]
+    if refused:
+        raise InvalidDataset(
+            f"{len(refused)} of {len(folders)} datasets can't be used, so nothing was trained:\n"
+            + "\n".join(f"  {error.message}" for error in refused),
+            action="Fix them or leave them out; `cldc validate` shows everything that was found in each.",
+        )
+    return reports
 
 
 def _show_several(app: ServerApp, outcomes: Sequence[tuple[Training, Outcome]], server: str | None) -> int:

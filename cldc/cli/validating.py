@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from cldc.cli.app import App
-from cldc.errors import CldcError, InvalidDataset, StorageError
+from cldc.errors import StorageError
 from cldc.preflight.inputs import current_label_book, label_book_root
 from cldc.progress import Observer
 from cldc.render.validation import undone_blocks, undone_data, validation_blocks
@@ -70,29 +69,6 @@ def require_valid(app: App, report: ValidationReport) -> None:
     if not report.ok:
         app.output.tell(validation_blocks(report))
     report.require_valid()
-
-
-def valid_reports(app: App, folders: Sequence[Path]) -> list[ValidationReport]:
-    """Validate several datasets, and refuse all if one has errors."""
-    reports: list[ValidationReport] = []
-    refused: list[CldcError] = []
-    for folder in folders or (None,):
-        try:
-            report = validated(app, folder)
-            require_valid(app, report)
-        except InvalidDataset as error:
-            refused.append(error)
-        else:
-            reports.append(report)
-    if len(refused) == 1:
-        raise refused[0]
-    if refused:
-        raise InvalidDataset(
-            f"{len(refused)} of {len(folders)} datasets can't be used, so nothing was trained:\n"
-            + "\n".join(f"  {error.message}" for error in refused),
-            action="Fix them or leave them out; `cldc validate` shows everything that was found in each.",
-        )
-    return reports
 
 
 def undo_record(app: App, record: Path) -> int:
