@@ -106,8 +106,8 @@ def find(
 
 def _from_environment(username: str | None, observer: Observer) -> Credentials | None:
     name, password = os.environ.get(USERNAME_VARIABLE), os.environ.get(PASSWORD_VARIABLE)
-    if password:
-        _check_password(password)
+    _check(USERNAME_VARIABLE, name or "")
+    _check(PASSWORD_VARIABLE, password or "")
     if name and password:
         if username in (None, name):
             return Credentials(name, password, "environment")
@@ -117,23 +117,23 @@ def _from_environment(username: str | None, observer: Observer) -> Credentials |
     return None
 
 
-def _check_password(password: str) -> None:
-    """Refuse a password that can't be right.
+def _check(variable: str, value: str) -> None:
+    """Refuse a user name or password that can't be right.
 
     Raises:
-        CredentialsError: It is not UTF-8 text, or ends with a line break, as a password read from a file does.
+        CredentialsError: It is not UTF-8 text, or ends with a line break, as one read from a file does.
     """
     try:
-        password.encode()
+        value.encode()
     except UnicodeEncodeError as error:
         raise CredentialsError(
-            f"{PASSWORD_VARIABLE} is not UTF-8 text.",
+            f"{variable} is not UTF-8 text.",
             action="Set it again in a shell or file whose encoding is UTF-8.",
         ) from error
-    if password != password.rstrip("\r\n"):
+    if value != value.rstrip("\r\n"):
         raise CredentialsError(
-            f"{PASSWORD_VARIABLE} ends with a line break, which is probably not part of the password.",
-            action=f'Set it without one, as in {PASSWORD_VARIABLE}="$(cat FILE)".',
+            f"{variable} ends with a line break, which is probably not part of it.",
+            action=f'Set it without one, as in {variable}="$(cat FILE)".',
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -54,6 +55,19 @@ _SHARED = (
     click.Option(["-v", "--verbose"], is_flag=True, help="Show more detail."),
     click.Option(["--no-input"], is_flag=True, help="Never ask; fail if an answer is missing."),
 )
+
+
+class NumberRange(click.FloatRange):
+    """A range of numbers, and not NaN, which Click's own range lets pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse ``nan`` as well."""
+        if math.isnan(number := super().convert(value, param, ctx)):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+SECONDS_OF_A_YEAR = 366 * 86_400.0
 
 
 def _as_reports(

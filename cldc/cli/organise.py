@@ -8,7 +8,15 @@ from pathlib import Path
 import click
 
 from cldc.bundles.server_account import ServerClock
-from cldc.cli.options import TARGET_FOLDER, YES, command, group, refuse_combined
+from cldc.cli.options import (
+    SECONDS_OF_A_YEAR,
+    TARGET_FOLDER,
+    YES,
+    NumberRange,
+    command,
+    group,
+    refuse_combined,
+)
 from cldc.cli.organise_backup import archive, backup, restore
 from cldc.cli.organise_class import accounts, grades, reject
 from cldc.cli.organise_grade import grade
@@ -45,7 +53,9 @@ organise.add_command(init)
 @command(ServerApp, group=organise)
 @click.option("--watch", is_flag=True, help="Run passes until it is interrupted.")
 @click.option("--once", is_flag=True, help="Run one pass, without waiting for evaluations; for cron.")
-@click.option("--every", type=click.FloatRange(min=1), help="Seconds between two passes of --watch (60).")
+@click.option(
+    "--every", type=NumberRange(1, SECONDS_OF_A_YEAR), help="Seconds between two passes of --watch (60)."
+)
 @click.option("--publish", "target", type=TARGET_FOLDER, metavar="DIR", help="Publish there after each pass.")
 @click.option(
     "--daemon-quota", is_flag=True, help="Count the quota between passes only, as CodaLab's daemon does."

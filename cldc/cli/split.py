@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from cldc.cli.app import App
-from cldc.cli.options import FOLDER, command
+from cldc.cli.options import FOLDER, NumberRange, command
 from cldc.competition import DatasetRules
 from cldc.curation.applying import require_no_conflict
 from cldc.curation.splitting import DrawnSplit, draw_split
@@ -26,7 +26,7 @@ from cldc.validation.warped_copies import find_warped_copies
 @click.option(
     "--val",
     "share",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=NumberRange(0, 1, min_open=True, max_open=True),
     default=0.2,
     show_default=True,
     help="How much of each class goes to the validation split.",

@@ -6,14 +6,13 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 
 from cldc.cli import completion
 from cldc.cli.contestant import contestant
 from cldc.cli.leaderboard import board_if_any
-from cldc.cli.options import YES, command
+from cldc.cli.options import SECONDS_OF_A_YEAR, YES, NumberRange, command
 from cldc.cli.server_app import ServerApp
 from cldc.errors import NotFinished, Unreachable, UsageError
 from cldc.ledger import Ledger
@@ -29,7 +28,6 @@ from cldc.submission.status import SubmissionStatus, fetch_statuses
 from cldc.text import plural
 
 _EVERY_SECONDS = 30.0
-_A_YEAR = 366 * 86_400.0
 
 
 @command(ServerApp)
@@ -79,24 +77,11 @@ def _status_blocks(app: ServerApp, statuses: Sequence[SubmissionStatus]) -> Iter
         yield Line("Next: cldc sandbox score")
 
 
-class _Seconds(click.FloatRange):
-    """A number of seconds, at most a year, and not NaN, which Click's own range lets pass."""
-
-    def __init__(self, least: float) -> None:
-        super().__init__(min=least, max=_A_YEAR)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Refuse ``nan`` as well."""
-        if math.isnan(seconds := super().convert(value, param, ctx)):
-            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
-        return seconds
-
-
 @command(ServerApp)
 @click.argument("submission", metavar="[NAME]", required=False, shell_complete=completion.submissions)
 @click.option(
     "--every",
-    type=_Seconds(1),
+    type=NumberRange(1, SECONDS_OF_A_YEAR),
     default=_EVERY_SECONDS,
     show_default=True,
     metavar="SECONDS",
@@ -104,7 +89,7 @@ class _Seconds(click.FloatRange):
 )
 @click.option(
     "--timeout",
-    type=_Seconds(0),
+    type=NumberRange(0, SECONDS_OF_A_YEAR),
     metavar="SECONDS",
     help="Stop waiting after that long, with exit code 16.",
 )

@@ -79,7 +79,7 @@ def edit(
         InvalidTable: The table has an invalid line; it stays unchanged.
         StorageError: It can't be read or written.
     """
-    guard = home / "decisions" / f"{hash_bytes(os.fsencode(path.resolve()))[:32]}.lock"
+    guard = home / "decisions" / f"{hash_bytes(os.path.realpath(os.fsencode(path)))[:32]}.lock"
     with lock(guard, purpose="writing decisions"):
         before, gone = read(path, rules), set(remove)
         kept = [decision for decision in before if decision not in gone]

@@ -136,6 +136,8 @@ def builtin_script(competition: Competition) -> Script:
 
 
 def _read(path: Path, action: str) -> bytes:
+    if path.is_char_device() or path.is_fifo():
+        raise ConfigurationError(f"The training script {path} is not a file.", action=action)
     try:
         return path.read_bytes()
     except OSError as error:

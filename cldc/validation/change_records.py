@@ -286,10 +286,12 @@ def undo(record: Path) -> Undone:
             "strip": record.parent / "originals",
         }
         changes = [Change(**change) for change in text["changes"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        problem = (
+            f"can't be read: {error.strerror}" if isinstance(error, OSError) else "is not a record of changes"
+        )
         raise UsageError(
-            f"{record} is not a record of changes: {error}.",
-            action="Give the file that `--fix` or `apply` named.",
+            f"{record} {problem}.", action="Give the file that `--fix` or `apply` named."
         ) from error
     if not root.is_dir():
         raise StorageError(

@@ -211,6 +211,14 @@ def test_the_command_shows_the_plan_asks_and_undoes(cldc: Cldc, tmp_path: Path) 
     assert "nothing to undo" in cldc("apply", folder, "--undo", code=2).err
 
 
+def test_only_a_record_of_changes_is_undone(cldc: Cldc, tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    assert f"{record} can't be read" in cldc("apply", "--undo", record, code=2).err
+    for text in ("", "{}", "[" * 9999):
+        record.write_text(text, encoding="utf-8")
+        assert f"{record} is not a record of changes." in cldc("apply", "--undo", record, code=2).err
+
+
 def test_a_copy_that_was_to_stay_is_named_not_set_aside(cldc: Cldc, tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "digits", train=3)
     (folder / "val/i/copy.png").write_bytes((folder / "train/i/0.png").read_bytes())

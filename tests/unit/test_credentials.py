@@ -226,3 +226,6 @@ def test_a_password_that_cannot_be_meant_is_refused_by_its_fault(
     with pytest.raises(CredentialsError, match=why) as raised:
         credentials.find(SERVER)
     assert password.strip() not in str(raised.value)
+    monkeypatch.setenv("CODALAB_USERNAME", password)
+    with pytest.raises(CredentialsError, match=f"CODALAB_USERNAME .*{why}"):
+        credentials.find(SERVER)

@@ -119,6 +119,14 @@ def decision(path: str, action: str, label: str = "", content: str = "a", reason
     return Decision(hash_bytes(content), path, action, label, reason)
 
 
+def test_a_table_that_is_a_link_to_itself_is_replaced(tmp_path: Path) -> None:
+    table = tmp_path / "decisions.csv"
+    table.symlink_to(table.name)
+    decided = decision("train/i/a.png", CORRECT)
+    edit(table, RULES, add=[decided], home=tmp_path)
+    assert read(table, RULES) == (decided,)
+
+
 def test_a_new_decision_replaces_what_contradicts_it_and_undo_restores_that(tmp_path: Path) -> None:
     place = tmp_path / "decisions.csv"
 

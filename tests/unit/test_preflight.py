@@ -213,6 +213,11 @@ def test_a_downloaded_script_is_kept_and_a_change_is_reported(tmp_path: Path, sh
     assert store_script(tmp_path, shapes, b"two").path.read_bytes() == b"two"
 
 
+def test_a_device_is_no_script() -> None:
+    with pytest.raises(ConfigurationError, match="is not a file"):
+        given_script(Path("/dev/null"))
+
+
 def test_a_downloaded_label_book_is_kept_and_a_change_is_reported(
     tmp_path: Path, shapes: Competition, book: LabelBook
 ) -> None:
