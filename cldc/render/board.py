@@ -29,9 +29,7 @@ def board_blocks(board: Leaderboard, *, limit: int | None = None) -> Iterator[Bl
     if board.malformed:
         malformed = plural(board.malformed, "malformed entry", "malformed entries")
         yield Line(f"Left out: {malformed}.", "warning")
-    yield Line(
-        f"{len(shown):,} {'entry' if len(shown) == 1 else 'entries'}, updated {moment(board.updated)}."
-    )
+    yield Line(f"{plural(len(shown), 'entry', 'entries')}, updated {moment(board.updated)}.")
 
 
 def board_rows(board: Leaderboard) -> Rows:

@@ -9,7 +9,8 @@ from cldc.insight.comparing import Comparison, Moved
 from cldc.insight.paired import RepeatedComparison
 from cldc.insight.significance import Judgement
 from cldc.preflight.model import Score
-from cldc.render.document import Block, Document, Line, Page, Table, cell
+from cldc.render.document import Block, Document, Line, Page, Table, cell, first_lines
+from cldc.text import plural
 
 _SHOWN = 10
 _MOST = 200
@@ -52,10 +53,7 @@ def _blocks(comparison: Comparison, *, everything: bool) -> Iterator[Block]:
     yield Line(f"{comparison.same:,} images are in both ({comparison.renamed:,} under another name).")
     for name, moves in _lists(comparison):
         yield Line(f"{name}: {len(moves):,}")
-        shown = moves if everything else moves[:_SHOWN]
-        yield from (Line(f"  {_description(name, move)}", "dim") for move in shown)
-        if len(shown) < len(moves):
-            yield Line(f"  and {len(moves) - len(shown):,} more (--verbose, or --report FILE)", "dim")
+        yield from first_lines((_description(name, move) for move in moves), _SHOWN, everything=everything)
     if comparison.note:
         yield Line(f"The models' predictions can't be compared: {comparison.note}.", "warning")
     elif rows := list(_classes(comparison)):
@@ -95,8 +93,8 @@ def verdict(judgement: Judgement, before: str, after: str) -> str:
     ahead = f"{after} is {'ahead' if sign > 0 else 'behind'} by {points}"
     if judgement.more_seeds is None:
         return f"Can't tell on the {by}: {ahead}, and no number of seeds would tell a difference so small."
-    more = f"about {judgement.more_seeds} more seed{'s' if judgement.more_seeds > 1 else ''} would"
-    return f"Can't tell on the {by}: {ahead}; {more}."
+    more = plural(judgement.more_seeds, "more seed")
+    return f"Can't tell on the {by}: {ahead}; about {more} would."
 
 
 def limit(judgement: Judgement) -> str:

@@ -100,7 +100,7 @@ def expectation(report: LabelReport) -> str:
         if depth < len(report.images) and report.expected_wrong(depth) < 0.99 * expected
     ]
     where = f": {', '.join(depths)}" if depths else ""
-    return f"About {plural(round(expected), 'label')} {'is' if round(expected) == 1 else 'are'} expected to be wrong{where}."
+    return f"About {plural(round(expected), 'label is', 'labels are')} expected to be wrong{where}."
 
 
 def _list(

@@ -144,9 +144,8 @@ def _summary(report: ValidationReport) -> Iterator[Line]:
     )
     yield Line(f"Dataset {report.dataset.hash}")
     if report.silenced:
-        are = "is" if report.silenced == 1 else "are"
-        findings = plural(report.silenced, "finding")
-        yield Line(f"{findings} {are} hidden: decisions.csv marks the images as correct.", "dim")
+        findings = plural(report.silenced, "finding is", "findings are")
+        yield Line(f"{findings} hidden: decisions.csv marks the images as correct.", "dim")
     if not report.warped_compared and sum(any(counts.values()) for counts in report.counts.values()) > 1:
         yield Line(
             "Rotated, stretched and sheared copies were not checked for; use --warped.",
