@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import msgspec
+
 from cldc import files
 from cldc.errors import CredentialsError
 from cldc.progress import SILENT, Observer
@@ -294,13 +296,6 @@ def _changed_accounts() -> Iterator[dict[str, list[str]]]:
 def _read_accounts() -> dict[str, list[str]]:
     """Read account names by server. If the file is missing or damaged, people only have to type a name again."""
     try:
-        table = json.loads((files.data_folder() / _FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return msgspec.json.decode((files.data_folder() / _FILE).read_bytes(), type=dict[str, list[str]])
+    except (OSError, msgspec.DecodeError):
         return {}
-    if not isinstance(table, dict):
-        return {}
-    return {
-        server: [name for name in names if isinstance(name, str)]
-        for server, names in table.items()
-        if isinstance(names, list)
-    }

@@ -1,4 +1,8 @@
-"""Retry after failures of the network or the server: each attempt resumes where the last one stopped."""
+"""Repeat work of several requests, such as a submission's step, after failures of the network or the server.
+
+Each attempt first finds what the last one left on the server, and resumes there. So it may follow even a change that was
+interrupted with an unknown outcome, which `cldc.codalab.connection` and `cl` never repeat.
+"""
 
 from __future__ import annotations
 

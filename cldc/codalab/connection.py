@@ -2,7 +2,8 @@
 
 `Connection.send` limits a request's time and size, `_send_handling_auth` signs in, `_send_handling_retries` repeats what is
 safe to repeat, and `_send_single_request` sends it once. The retries are our own: no library ends them with the
-request's budget, signs in between them, or repeats a request whose answer breaks off while it is read.
+request's budget, signs in between them, or repeats a request whose answer breaks off while it is read. Only single requests
+are repeated here; work of several requests is repeated by whoever knows how to resume it (`cldc.bundles.attempts`).
 """
 
 from __future__ import annotations
@@ -236,13 +237,9 @@ class Connection:
         if self._token is None or not self._token.is_fresh:
             account = self.credentials
             form = {"grant_type": "password", "username": account.username, "password": account.password}
-            self._token = self._request_token(form)
+            sign_in = Request(method="POST", path="/oauth2/token", form=form)
+            self._token = self._send_handling_retries(sign_in, self._read_token, _CLIENT)
         return functools.partial(_add_token, self._token.access_token)
-
-    def _request_token(self, form: Mapping[str, str]) -> Token:
-        """Sign in with an OAuth form, which is safe to repeat."""
-        request = Request(method="POST", path="/oauth2/token", form=form)
-        return self._send_handling_retries(request, self._read_token, _CLIENT)
 
     def _read_token(self, answer: Response) -> Token:
         what, status = "the sign-in", answer.status_code
