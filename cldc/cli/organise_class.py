@@ -13,7 +13,7 @@ from cldc.bundles.submitted_runs import read_submitted
 from cldc.cli.options import EXISTING_FILE, YES, command
 from cldc.cli.organise_shared import organiser_target
 from cldc.cli.server_app import ServerApp
-from cldc.codalab import CodaLab, Rest
+from cldc.codalab import Rest
 from cldc.errors import UsageError
 from cldc.leaderboard import Leaderboard
 from cldc.organise.grades import BoardGrade, grade
@@ -93,11 +93,9 @@ def grades(app: ServerApp) -> None:
 def grades_of(app: ServerApp, where: OrganiserTarget, board: Leaderboard) -> Document:
     """Compute the grades of a board's students, with the accuracies and dataset hashes of their submissions on the server."""
     kept, rule = where.folder / ROSTER, app.competition.require_organiser().grade
-    with CodaLab(
-        where.address, where.credentials, python=app.codalab_python, observer=app.observer
-    ) as codalab:
+    with Rest(where.address, where.credentials, observer=app.observer) as rest:
         uuids = [row.submission for row in board.rows]
-        accuracies, contents = read_submitted(codalab.rest, uuids, app.observer)
+        accuracies, contents = read_submitted(rest, uuids, app.observer)
     students = read_roster(kept) if kept.is_file() else ()
     found = grade(board.rows, students, rule, accuracies=accuracies, contents=contents)
     rows = [
