@@ -15,7 +15,7 @@ _HOST = re.compile(r"[\w.:%-]+")
 
 
 def check(server: str) -> str:
-    """``server`` as ``scheme://host[:port]``, in lower case and without a slash at its end.
+    """Return ``server`` as ``scheme://host[:port]``, in lower case and without a slash at its end.
 
     Raises:
         ConfigurationError: The address is malformed, contains a name or password, or lacks TLS for another machine.
@@ -30,7 +30,7 @@ def check(server: str) -> str:
     ):
         sandbox = f"{SANDBOX}, or as " if difflib.get_close_matches(server, [SANDBOX], cutoff=0.7) else ""
         raise ConfigurationError(
-            f"The server {_shown(server)!r} is not an address.",
+            f"The server {_without_account(server)!r} is not an address.",
             action=f"Write it as {sandbox}{_nearest(server)}, without a path.",
         )
     if parts.username is not None:
@@ -38,12 +38,13 @@ def check(server: str) -> str:
             "The server's address contains a name or a password.",
             action="Remove them and run `cldc login`.",
         )
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+    address = f"{parts.scheme}://{name}"
+    if parts.scheme == "http" and not is_loopback(address):
         raise ConfigurationError(
             f"The server {server!r} would get the password unencrypted.",
             action=f"Use https://{name}; plain http is only for a CodaLab on this machine.",
         )
-    return f"{parts.scheme}://{name}"
+    return address
 
 
 def _split(server: str) -> tuple[urllib.parse.SplitResult, str]:
@@ -62,18 +63,19 @@ def _split(server: str) -> tuple[urllib.parse.SplitResult, str]:
 def _nearest(server: str) -> str:
     """Guess the address that ``server`` was meant to be; ``https://host`` if it contains no host."""
     scheme, _, rest = server.strip().rpartition("://")
-    parts, name = _split(f"https://{rest.rpartition('@')[2]}")
-    plain = scheme.lower() == "http" and is_loopback(parts.hostname or "")
+    _, name = _split(f"https://{_without_account(rest)}")
+    plain = scheme.lower() == "http" and is_loopback(f"http://{name}")
     return f"{'http' if plain else 'https'}://{name or 'host'}"
 
 
-def _shown(server: str) -> str:
+def _without_account(server: str) -> str:
     return server.rpartition("@")[2]
 
 
-def is_loopback(host: str) -> bool:
-    """Check whether ``host`` can only be this machine; names other than localhost are not looked up."""
-    if host.lower() == "localhost":
+def is_loopback(server: str) -> bool:
+    """Check whether a server can only be this machine, by its address; names other than localhost are not looked up."""
+    host = urllib.parse.urlsplit(server).hostname or ""
+    if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -157,7 +156,7 @@ class ClSession:
             "EDITOR": nothing,
             "VISUAL": nothing,
         }
-        if address.is_loopback(urlsplit(self.server).hostname or ""):
+        if address.is_loopback(self.server):
             extra.update({"NO_PROXY": "*", "no_proxy": "*"})
         else:
             extra.update(proxies.proxy_for_children())

@@ -42,7 +42,7 @@ class Certificate:
 
 def proxy_of(server: str) -> str | None:
     """Find the address of the proxy for ``server``; None if there is none, as on the way to this machine itself."""
-    if address.is_loopback(urllib.parse.urlsplit(server).hostname or ""):
+    if address.is_loopback(server):
         return None
     return requests.utils.select_proxy(server, requests.utils.get_environ_proxies(server)) or None
 

@@ -6,7 +6,6 @@ import contextlib
 import io
 import re
 import ssl
-import urllib.parse
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
@@ -41,7 +40,7 @@ class BoundedSession(requests.Session):
         # Without this header CodaLab answers 303 to a login page instead of 401.
         self.headers.update({"X-Requested-With": "XMLHttpRequest", "User-Agent": "cldc"})
         # A proxy can't reach this machine's own loopback.
-        self.trust_env = not address.is_loopback(urllib.parse.urlsplit(server).hostname or "")
+        self.trust_env = not address.is_loopback(server)
         proxies.check_proxy(server)
         if server.startswith("https:") and (bundle := proxies.ca_bundle()) is not None:
             self.verify = bundle

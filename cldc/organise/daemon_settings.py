@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from cldc import process
 from cldc.address import is_loopback
@@ -100,7 +99,7 @@ def uuids_of(competition: Competition) -> dict[str, str]:
 
 def environment(address: str, organiser: Credentials, extra: Mapping[str, str]) -> dict[str, str]:
     """Build the daemon's environment: ``extra``, the organiser's credentials and, unless the server is local, the proxy."""
-    local = is_loopback(urlsplit(address).hostname or "")
+    local = is_loopback(address)
     network = {"no_proxy": "*", "NO_PROXY": "*"} if local else proxy_for_children()
     credentials = {"CODALAB_USERNAME": organiser.username, "CODALAB_PASSWORD": organiser.password}
     return process.clean_environment({**credentials, **network, **extra})
