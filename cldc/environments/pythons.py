@@ -2,7 +2,8 @@
 
 uv's own search stops at pyenv's shims: they are on PATH for every version that is installed, and fail for all but
 the active one (https://github.com/astral-sh/uv/issues/1795). So the places where Pythons are known to live
-are searched here, each candidate is run, and uv is given the path of the interpreter itself.
+are searched here, each candidate is run, and uv is given the path of the interpreter itself. findpython would search some of
+them, but not conda, mise, Homebrew's other versions or the folder of GitHub's runners.
 """
 
 from __future__ import annotations
