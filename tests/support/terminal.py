@@ -51,7 +51,7 @@ class Terminal:
         os.close(inner)
         self.text, self.seen = "", 0
 
-    def until(self, wanted: str, seconds: float = 60) -> None:
+    def until(self, wanted: str, seconds: float = 120) -> None:
         """Read on until ``wanted`` is on the screen."""
         ends = time.monotonic() + seconds
         while wanted not in self.text[self.seen :]:

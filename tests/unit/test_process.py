@@ -21,12 +21,12 @@ from tests.support.processes import running, soon
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the guard is for POSIX")
 
-SLEEPER = "import sys, time; print(__import__('os').getpid(), flush=True); time.sleep(60)"
+SLEEPER = "import sys, time; print(__import__('os').getpid(), flush=True); time.sleep(600)"
 # Writes its own pid, that of a child in its group, and on Linux that of an orphan in a session of its own that ignores
 # SIGTERM, as what a training calls may start one.
 FAMILY = """
 import os, signal, subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 pids = [os.getpid(), child.pid]
 if sys.platform == "linux":
     reader, writer = os.pipe()
@@ -36,13 +36,13 @@ if sys.platform == "linux":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             os.write(writer, str(os.getpid()).encode())
             os.closerange(0, 64)
-            time.sleep(60)
+            time.sleep(600)
         os._exit(0)
     os.wait()
     pids.append(int(os.read(reader, 32)))
 print(*pids, flush=True)
 """
-WAITING_FAMILY = FAMILY + "time.sleep(60)"
+WAITING_FAMILY = FAMILY + "time.sleep(600)"
 
 
 def python(code: str, *args: str) -> list[str]:
@@ -52,7 +52,7 @@ def python(code: str, *args: str) -> list[str]:
 def test_run_keeps_both_streams_and_the_exit_code() -> None:
     done = process.run(
         python("import sys; print(input()); print('é', file=sys.stderr); sys.exit(3)"),
-        timeout_seconds=30,
+        timeout_seconds=120,
         text="hi\n",
         check=False,
     )
@@ -61,14 +61,14 @@ def test_run_keeps_both_streams_and_the_exit_code() -> None:
 
 def test_a_failure_has_the_whole_command_and_what_it_wrote() -> None:
     with pytest.raises(process.CommandFailed, match=r"(?s)-c.*exit code 3.*oh no") as raised:
-        process.run(python("import sys; sys.exit(print('oh no', file=sys.stderr) or 3)"), timeout_seconds=30)
+        process.run(python("import sys; sys.exit(print('oh no', file=sys.stderr) or 3)"), timeout_seconds=120)
     assert raised.value.returncode == 3
     assert raised.value.stderr == "oh no\n"
     assert raised.value.command[0] == sys.executable
 
 
 def test_a_signal_is_named() -> None:
-    done = process.run(python("import os; os.kill(os.getpid(), 4)"), timeout_seconds=30, check=False)
+    done = process.run(python("import os; os.kill(os.getpid(), 4)"), timeout_seconds=120, check=False)
     assert process.describe_exit(done.returncode) == "signal SIGILL"
 
 
@@ -93,7 +93,7 @@ import os, pathlib, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 pathlib.Path({str(tmp_path / "new")!r}).write_text(str(os.getpid()))
 pathlib.Path({str(tmp_path / "new")!r}).rename({str(pid)!r})
-time.sleep(60)
+time.sleep(600)
 """
     # The clock of `subprocess` stands still until the program refuses.
     monkeypatch.setattr(subprocess, "_time", lambda: time.monotonic() if pid.exists() else 0.0)
@@ -103,7 +103,7 @@ time.sleep(60)
 
 
 def test_peak_memory_is_that_of_the_program() -> None:
-    done = process.run(python("x = bytearray(80_000_000)"), timeout_seconds=30)
+    done = process.run(python("x = bytearray(80_000_000)"), timeout_seconds=120)
     assert done.peak_memory_bytes is not None
     assert 80_000_000 < done.peak_memory_bytes < 300_000_000
 
@@ -122,7 +122,7 @@ def test_megabytes_on_standard_error_block_nothing() -> None:
     with process.Stream(python(code)) as child:
         assert sum(len(line) for line in child) > 5_000_000
     with process.Child(python(code)) as conversation:
-        assert conversation.receive(60) == "done"
+        assert conversation.receive(120) == "done"
         assert len(conversation.errors) <= 64 * 1024
 
 
@@ -165,7 +165,7 @@ def test_a_second_interruption_kills_every_child(monkeypatch: pytest.MonkeyPatch
 
     def converse() -> None:
         with process.Child(python(stubborn)) as child:
-            pids.extend(int(word) for word in child.receive(30).split())
+            pids.extend(int(word) for word in child.receive(120).split())
             monkeypatch.setattr(subprocess.Popen, "wait", timed_out)
 
     with pytest.raises(KeyboardInterrupt):
@@ -176,7 +176,7 @@ def test_a_second_interruption_kills_every_child(monkeypatch: pytest.MonkeyPatch
 def test_a_guard_that_does_not_end_is_killed_with_the_family(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cldc.process.guarded.GRACE_SECONDS", 0.0)
     with process.Child(python(WAITING_FAMILY)) as child:
-        pids = [int(word) for word in child.receive(60).split()]
+        pids = [int(word) for word in child.receive(120).split()]
         psutil.Process(pids[0]).parent().suspend()  # type: ignore[union-attr]
     assert not child.alive
     assert soon(lambda: not any(running(pid) for pid in pids))
@@ -195,13 +195,13 @@ def test_processes_are_found_with_ps_as_in_proc() -> None:
 def test_no_child_outlives_a_killed_parent(number: signal.Signals, way: str) -> None:
     body = {
         "stream": "with process.Stream(args) as s:\n  for line in s: print(line, flush=True)",
-        "child": "c = process.Child(args); print(c.receive(20), flush=True); c.receive(60)",
+        "child": "c = process.Child(args); print(c.receive(120), flush=True); c.receive(600)",
     }[way]
     parent_code = (
         f"import sys; from cldc import process; args = [sys.executable, '-c', {WAITING_FAMILY!r}]\n{body}"
     )
     with process.Child(python(parent_code)) as parent:
-        pids = [int(word) for word in parent.receive(30).split()]
+        pids = [int(word) for word in parent.receive(120).split()]
         # The parent of the guard of the family's first process is the one to kill.
         psutil.Process(pids[0]).parent().parent().send_signal(number)  # type: ignore[union-attr]
         assert soon(lambda: not any(running(pid) for pid in pids))
@@ -210,7 +210,7 @@ def test_no_child_outlives_a_killed_parent(number: signal.Signals, way: str) -> 
 def test_each_question_gets_its_answer() -> None:
     code = "import sys\nfor line in sys.stdin: print(line.strip()[::-1], flush=True)"
     with process.Child(python(code)) as child:
-        assert [child.ask("abc", 30), child.ask("é!", 30)] == ["cba", "!é"]
+        assert [child.ask("abc", 120), child.ask("é!", 120)] == ["cba", "!é"]
         assert child.alive
     assert not child.alive
 
@@ -218,12 +218,12 @@ def test_each_question_gets_its_answer() -> None:
 def test_a_conversation_that_ends_early_reports_the_last_output() -> None:
     with process.Child(python("import sys; sys.exit('no more')")) as child:
         with pytest.raises(process.CommandFailed, match="no more") as raised:
-            child.receive(30)
+            child.receive(120)
         assert raised.value.returncode == 1
         with pytest.raises(process.CommandFailed):
-            child.receive(30)
+            child.receive(120)
         with pytest.raises(process.CommandFailed):
-            child.ask("hello?", 30)
+            child.ask("hello?", 120)
 
 
 def test_a_silence_is_reported_until_an_answer_comes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +242,7 @@ def test_a_silence_is_reported_until_an_answer_comes(monkeypatch: pytest.MonkeyP
 
 
 def test_an_answer_that_does_not_come_ends_the_conversation() -> None:
-    with process.Child(python("import time; time.sleep(60)")) as child:
+    with process.Child(python("import time; time.sleep(600)")) as child:
         with pytest.raises(process.ProcessTimeout):
             child.ask("hello?", 0.3)
         assert not child.alive
@@ -275,7 +275,7 @@ def test_children_see_nothing_that_changes_them(monkeypatch: pytest.MonkeyPatch)
             "import os; print(*sorted(k for k in os.environ if k.startswith(('PYTHON', 'TF_', 'OMP', 'COD'))))"
         ),
         env=env,
-        timeout_seconds=30,
+        timeout_seconds=120,
     )
     assert done.stdout.split() == [
         "PYTHONIOENCODING",

@@ -23,7 +23,7 @@ from cldc.process.pool import map_in_processes
 
 def sleep(folder):
     Path(folder, str(os.getpid())).touch()
-    time.sleep(60)
+    time.sleep(600)
 
 if __name__ == "__main__":
     list(map_in_processes(sleep, [sys.argv[1]] * 8, processes=2, chunk=1))

@@ -31,7 +31,7 @@ from cldc.files import temporary_folder
 with temporary_folder(sys.argv[1]) as folder:
     (folder / "dataset").mkdir(mode=0o555)
     print(folder, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 # A command during which an object is destroyed; the interruption comes in its destructor.
 _DESTROYING = """
@@ -45,7 +45,7 @@ class Odd:
 
 def command(*_, **__):
     Odd()
-    time.sleep(60)
+    time.sleep(600)
 
 entry.cli.main = command
 entry.main()
