@@ -225,8 +225,8 @@ def _show(
 
 def _insight(app: ServerApp, dataset: Dataset, result: PreflightResult, *, wait: bool) -> Insight:
     predictions = read_predictions(app.home, result.id)
-    if predictions is None:
-        return Insight(result, None, (), "no predictions for its images were stored")
+    if not predictions.images:
+        return Insight(result, predictions, (), predictions.why_not)
     classes = predictions.classes
     labels = known_suspicious_labels(dataset, classes, home=app.home)
     if labels is None:

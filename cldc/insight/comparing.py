@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from cldc.insight.model import class_accuracies
 from cldc.insight.paired import RepeatedComparison
 from cldc.preflight.model import ImagePrediction, ModelPredictions, PreflightResult
 
@@ -87,17 +88,15 @@ _REASONS: tuple[Callable[[_Image], object], ...] = (
 
 def compare(
     before: PreflightResult,
-    first: ModelPredictions | None,
+    first: ModelPredictions,
     after: PreflightResult,
-    second: ModelPredictions | None,
+    second: ModelPredictions,
 ) -> Comparison:
     """Compare two preflights and the predictions of their models."""
-    nothing = ModelPredictions(before.classes, (), "an older cldc kept nothing of the images")
-    first, second = first or nothing, second or nothing
     book = list(after.images)[-1]
     changes = _image_changes(first, second, book)
     fixed, broken = _mistakes(first, second, book)
-    old, new = _accuracies(first), _accuracies(second)
+    old, new = class_accuracies(first), class_accuracies(second)
     return Comparison(
         before=before,
         after=after,
@@ -110,7 +109,7 @@ def compare(
         classes=tuple(
             ClassChange(split, label, old.get((split, label)), new.get((split, label)))
             for split in (second.splits or first.splits)[1:]
-            for label in second.classes
+            for label in after.classes
         ),
         fixed=fixed,
         broken=broken,
@@ -162,18 +161,6 @@ def _images_by_content(predictions: ModelPredictions, book: str) -> dict[str, li
             found = _Image(image.path, image.split, predictions.classes[image.label])
             images[image.sha256].append(found)
     return images
-
-
-def _accuracies(predictions: ModelPredictions) -> dict[tuple[str, str], float]:
-    """Compute the accuracy on each class of each split whose probabilities are known."""
-    right: Counter[tuple[str, str]] = Counter()
-    total: Counter[tuple[str, str]] = Counter()
-    for image in predictions.images:
-        if image.probabilities:
-            at = (image.split, predictions.classes[image.label])
-            total[at] += 1
-            right[at] += not image.misclassified
-    return {at: right[at] / total[at] for at in total}
 
 
 def _mistakes(

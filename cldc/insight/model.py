@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from cldc.insight.label_search import LabelReport
@@ -40,13 +41,13 @@ class Insight:
 
     Attributes:
         result: The preflight.
-        predictions: Its images and the model's predictions; None if an older version of cldc stored none.
+        predictions: Its images and the model's predictions; no images if they were not kept.
         suggestions: Labels that look wrong, the worst first.
         no_suggestions: Why there are none; empty if they were searched for.
     """
 
     result: PreflightResult
-    predictions: ModelPredictions | None
+    predictions: ModelPredictions
     suggestions: tuple[Suggestion, ...] = ()
     no_suggestions: str = ""
 
@@ -79,6 +80,21 @@ def confusion(predictions: ModelPredictions, split: str) -> tuple[tuple[int, ...
     for image in predictions.of(split):
         counts[image.label][image.predicted] += 1
     return tuple(tuple(row) for row in counts)
+
+
+def class_accuracies(predictions: ModelPredictions) -> dict[tuple[str, str], float]:
+    """Compute the accuracy, from 0 to 1, on each class of each split, by the names of split and class.
+
+    A class has none in a split where it has no image whose probabilities are known.
+    """
+    right: Counter[tuple[str, str]] = Counter()
+    total: Counter[tuple[str, str]] = Counter()
+    for image in predictions.images:
+        if image.probabilities:
+            at = (image.split, predictions.classes[image.label])
+            total[at] += 1
+            right[at] += not image.misclassified
+    return {at: right[at] / total[at] for at in total}
 
 
 def worst_mistakes(predictions: ModelPredictions, split: str, limit: int) -> tuple[ImagePrediction, ...]:

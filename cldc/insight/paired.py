@@ -140,10 +140,7 @@ def train_models(
                 f"The model of preflight {result.id} can't judge: {error}.",
                 action="Judge by the label book: leave --judge out.",
             ) from error
-        kept = read_predictions(home, result.id) or ModelPredictions(
-            result.classes, (), "an older cldc kept nothing of the images"
-        )
-        models.append(TrainedModel(result, kept, judged))
+        models.append(TrainedModel(result, read_predictions(home, result.id), judged))
     return models
 
 

@@ -76,8 +76,8 @@ def predict_folder(
         StorageError: The predictions can't be stored.
     """
     identity = f"{result.id}.{folder.hash[:16]}"
-    if known := read_predictions(home, identity):
-        return known
+    if (cached := read_predictions(home, identity)).known:
+        return cached
     classes = competition.dataset.classes
     images = ModelPredictions(classes, tuple(_images_of(folder, folder.root.name, classes)))
     weights = _find_weights(weights_folder(home, result.id), competition)

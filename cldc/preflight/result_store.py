@@ -22,6 +22,7 @@ from cldc.preflight.model import ImagePrediction, ModelPredictions, PreflightRes
 
 # Each is incremented when its format changes so that older files can't be read.
 _FORMAT = _PREDICTIONS_FORMAT = 1
+_NOT_KEPT = "the predictions were not kept; `cldc preflight --force` trains again"
 
 
 def folder(home: Path) -> Path:
@@ -140,19 +141,20 @@ def save_predictions(home: Path, identity: str, predictions: ModelPredictions) -
     replace_atomically(_predictions_path(home, identity), gzip.compress(content, mtime=0))
 
 
-def read_predictions(home: Path, identity: str) -> ModelPredictions | None:
-    """Read the predictions of that preflight's model; None if there are none that this version can read."""
+def read_predictions(home: Path, identity: str) -> ModelPredictions:
+    """Read the predictions of that preflight's model; without images if there are none that this version can read."""
+    unknown = ModelPredictions((), (), _NOT_KEPT)
     try:
         table: dict[str, Any] = json.loads(gzip.decompress(_predictions_path(home, identity).read_bytes()))
         if table["format"] != _PREDICTIONS_FORMAT:
-            return None
+            return unknown
         images = tuple(
             ImagePrediction(split, path, sha256, label, tuple(probabilities))
             for split, path, sha256, label, probabilities in table["images"]
         )
         return ModelPredictions(tuple(table["classes"]), images, table["why_not"])
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError):
-        return None
+        return unknown
 
 
 def files_of(home: Path, identity: str) -> dict[str, bytes]:

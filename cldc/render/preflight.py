@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from cldc.insight.model import Insight, confusion, worst_mistakes
+from cldc.insight.model import Insight, class_accuracies, confusion, worst_mistakes
 from cldc.preflight.model import Epoch, ModelPredictions, PreflightResult
 from cldc.preflight.repeats import RepeatedRuns
 from cldc.render.document import Block, Document, Line, Page, Table, cell
@@ -156,7 +156,7 @@ def _provenance(result: PreflightResult) -> Iterator[tuple[str, str]]:
 def pictured(insight: Insight) -> list[str]:
     """List the paths of the images that the page shows."""
     predictions, paths = insight.predictions, {suggestion.path for suggestion in insight.suggestions}
-    if predictions is not None and predictions.known:
+    if predictions.known:
         for split in predictions.splits[1:]:
             paths |= {image.path for image in worst_mistakes(predictions, split, _MOST_MISTAKES)}
     return sorted(paths)
@@ -164,8 +164,8 @@ def pictured(insight: Insight) -> list[str]:
 
 def _page_values(insight: Insight, pictures: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
     result, predictions = insight.result, insight.predictions
-    judged = predictions.splits[1:] if predictions is not None and predictions.known else ()
-    why_not = predictions.why_not if predictions else "an older cldc trained it; --force trains again"
+    judged = predictions.splits[1:] if predictions.known else ()
+    accuracies = class_accuracies(predictions)
     return {
         "title": f"{'Quick preflight' if result.quick else 'Preflight'} of {result.dataset_name}",
         "result": result,
@@ -174,18 +174,15 @@ def _page_values(insight: Insight, pictures: Mapping[str, tuple[str, str]]) -> d
         "suggestions": insight.suggestions,
         "no_suggestions": insight.no_suggestions,
         "pictures": pictures,
-        "classes": predictions.classes if predictions else (),
-        "splits": predictions.splits if predictions else (),
-        "predictions_unknown": "" if judged else why_not,
-        "mistakes": [_mistakes(predictions, split) for split in judged if predictions],
+        "classes": predictions.classes,
+        "splits": predictions.splits,
+        "predictions_unknown": predictions.why_not,
+        "mistakes": [_mistakes(predictions, split) for split in judged],
         "charts": _charts(result),
         "accuracies": [
-            (label, [_accuracy(predictions, split, index) for split in judged])
-            for index, label in enumerate(predictions.classes)
-        ]
-        if predictions
-        else [],
-        "matrices": [_matrix(predictions, split) for split in judged if predictions],
+            (label, [accuracies.get((split, label)) for split in judged]) for label in predictions.classes
+        ],
+        "matrices": [_matrix(predictions, split) for split in judged],
     }
 
 
@@ -210,11 +207,6 @@ def _mistakes(predictions: ModelPredictions, split: str) -> dict[str, Any]:
         "wrong": sum(image.misclassified for image in images),
         "worst": worst_mistakes(predictions, split, _MOST_MISTAKES),
     }
-
-
-def _accuracy(predictions: ModelPredictions, split: str, label: int) -> float | None:
-    images = [image for image in predictions.of(split) if image.label == label]
-    return sum(not image.misclassified for image in images) / len(images) if images else None
 
 
 def _matrix(predictions: ModelPredictions, split: str) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def predictions_part(images: Sequence[Image], competition: Competition, home: Pa
         if result.fingerprint.competition != competition.name or result.quick:
             continue
         predictions = read_predictions(home, result.id)
-        if predictions is None or not predictions.known:
+        if not predictions.known:
             continue
         seen = {image.sha256: image for image in predictions.images if image.probabilities}
         if len(contents & seen.keys()) < max(1, _LEAST_SHARE * len(contents)):

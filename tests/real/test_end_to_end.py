@@ -100,7 +100,6 @@ def test_from_a_folder_to_the_board_and_to_the_end_of_the_quota(
             -1
         ]
         saved = read_predictions(cldc.home, newest["id"])
-        assert saved is not None
         assert saved.known == (competition == "demo")  # whose profile names the weights
         assert there["probe"]["build"].startswith(f"TensorFlow {trained['fingerprint']['tensorflow']} (")
 

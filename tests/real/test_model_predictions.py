@@ -38,7 +38,6 @@ def _trained(
         home=tmp_path / "kept",
     )
     saved = read_predictions(tmp_path / "kept", result.id)
-    assert saved is not None
     return report, book, saved, result.predictions
 
 

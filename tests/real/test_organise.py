@@ -217,7 +217,6 @@ def test_a_class_with_classes_of_its_own_trains_with_the_built_in_script(cldc: C
     assert len(trained["history"]) == 2
     (record,) = all_records(cldc.home)
     asked = read_predictions(cldc.home, record.id)
-    assert asked is not None
     assert asked.known, asked.why_not
 
     # A script that fails says so before the class does.

@@ -54,7 +54,11 @@ def test_a_comparison_goes_by_content_and_not_by_name() -> None:
     change = next(c for c in found.classes if (c.split, c.label) == ("val", "a"))
     assert (change.before, change.after) == (0.5, 0.75)
     assert compare(RESULT, before, RESULT, before).same == 5
-    assert compare(RESULT, None, RESULT, after).note == "an older cldc kept nothing of the images"
+    unknown = ModelPredictions((), (), "the predictions were not kept")
+    for first, second in ((unknown, after), (before, unknown)):
+        found = compare(RESULT, first, RESULT, second)
+        assert found.note == "the predictions were not kept"
+        assert {c.label for c in found.classes} == set(CLASSES)
 
 
 def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
@@ -71,8 +75,8 @@ def test_the_page_stands_alone_and_escapes_what_it_shows() -> None:
     assert '<a href="#labels">Labels that look wrong</a>: 1<' in page
     assert "nan" not in page
     assert "http" not in page.replace("http-equiv", "")
-    for learned_or_none in (None, ModelPredictions(CLASSES, (), "it was <so>")):
-        assert "Not known" in page_of(Insight(RESULT, learned_or_none, (), "no reason"))
+    unknown = ModelPredictions((), (), "it was <so>")
+    assert "Not known: it was &lt;so&gt;" in page_of(Insight(RESULT, unknown, (), "no reason"))
     quick = dataclasses.replace(RESULT, quick=True, label_book=None, history=())
     assert "One epoch only" in page_of(Insight(quick, predictions))
     changed = dataclasses.replace(RESULT, dataset_changed="2 images of mine were changed.")

@@ -24,8 +24,8 @@ def test_what_was_learned_is_kept_as_it_was(tmp_path: Path) -> None:
     assert place.read_bytes() == first
     for damaged in (first[:-20], first[:10] + bytes([first[10] ^ 0xFF]) + first[11:]):
         place.write_bytes(damaged)
-        assert read_predictions(tmp_path, "x") is None
-    assert read_predictions(tmp_path, "y") is None
+        assert not read_predictions(tmp_path, "x").known
+    assert "`cldc preflight --force`" in read_predictions(tmp_path, "y").why_not
 
 
 def test_a_mistake_is_another_class_more_probable_than_the_label() -> None:
