@@ -81,9 +81,9 @@ def draw(
     counts = dict.fromkeys(rules.splits[1:], rest)
     counts = {rules.splits[0]: images - sum(counts.values()), **counts}
     plan = [
-        _Sheet(Path(split, sheet.path), sheet.text, sheet.seed)
+        sheet
         for split, count in counts.items()
-        for sheet in _class_folders(rules.classes, count, seed=f"{seed}/{split}")
+        for sheet in _class_folders(Path(split), rules.classes, count, seed=f"{seed}/{split}")
     ]
     return _draw_all(folder, plan, observer)
 
@@ -106,16 +106,16 @@ def draw_label_book(
             f"{images} images are too few for {len(competition.dataset.classes)} classes.",
             action=f"Ask for {len(competition.dataset.classes)} or more.",
         )
-    plan = list(_class_folders(competition.dataset.classes, images, seed=f"{seed}/label book"))
+    plan = list(_class_folders(Path(), competition.dataset.classes, images, seed=f"{seed}/label book"))
     return _draw_all(folder, plan, observer)
 
 
-def _class_folders(classes: tuple[str, ...], count: int, *, seed: str) -> Iterator[_Sheet]:
-    """Share ``count`` images evenly among the classes; the first classes get the remainder."""
-    for place, name in enumerate(classes):
-        share = count // len(classes) + (place < count % len(classes))
+def _class_folders(parent: Path, classes: tuple[str, ...], count: int, *, seed: str) -> Iterator[_Sheet]:
+    """Share ``count`` images evenly among the class folders in ``parent``; the first classes get the remainder."""
+    for index, name in enumerate(classes):
+        share = count // len(classes) + (index < count % len(classes))
         for number in range(share):
-            yield _Sheet(Path(name, f"{number:04}.png"), name, f"{seed}/{name}/{number}")
+            yield _Sheet(parent / name / f"{number:04}.png", name, f"{seed}/{name}/{number}")
 
 
 def _draw_all(folder: Path, plan: list[_Sheet], observer: Observer) -> Path:

@@ -45,8 +45,8 @@ def fetch_inputs(
 
     Args:
         competition: Its profile names the organisers' bundles.
-        connect: Returns a client that reads the server as everyone, once something has to be fetched; raises
-            `SandboxError` or `Unreachable` if the server can't be reached.
+        connect: Returns an anonymous client; called once something has to be fetched. Raises `SandboxError` or
+            `Unreachable` if the server can't be reached.
         home: The data folder, which keeps downloads.
         script: A script instead of the organisers'.
         label_book: A label book's folder instead of the organisers'.
@@ -201,10 +201,10 @@ def store_label_book(
     """
     book = read_label_book(fetched, competition)
     folder = private_folder(label_books(home, competition))
-    place = folder / book.hash
+    stored = folder / book.hash
     with lock(folder / ".lock", purpose="keeping the label book"):
-        if not _is_unchanged(place, competition):
-            remove_tree(place)
+        if not _is_unchanged(stored, competition):
+            remove_tree(stored)
             with temporary_folder(".new-", folder) as work, storage_errors(folder):
                 draft = work / book.hash
                 for label in book.folders:
@@ -212,24 +212,24 @@ def store_label_book(
                 for path, _ in book.images:
                     (draft / path).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(book.root / path, draft / path)
-                draft.rename(place)
+                draft.rename(stored)
         if _replace_current(folder, book.hash):
             observer.note("The organisers changed the label book.")
-    return read_label_book(place, competition)
+    return read_label_book(stored, competition)
 
 
 def downloaded_label_book(home: Path, competition: Competition) -> LabelBook | None:
     """Return the last download of the competition's label book; None without one, or if it was changed since."""
-    place = current_label_book(home, competition)
-    if place is None or not _is_unchanged(place, competition):
+    stored = current_label_book(home, competition)
+    if stored is None or not _is_unchanged(stored, competition):
         return None
-    return read_label_book(place, competition)
+    return read_label_book(stored, competition)
 
 
-def _is_unchanged(place: Path, competition: Competition) -> bool:
+def _is_unchanged(stored: Path, competition: Competition) -> bool:
     """Check that a stored label book has the hash that its folder is named by."""
     try:
-        return read_label_book(place, competition).hash == place.name
+        return read_label_book(stored, competition).hash == stored.name
     except InvalidDataset:
         return False
 

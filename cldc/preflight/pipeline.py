@@ -82,7 +82,7 @@ def _train(
     with temporary_folder("cldc-preflight-") as root:
         workspace = fill(root, training, environment.python, observer)
         probe = check_images(workspace, observer)
-        run = run_script(training, workspace, observer, only_first_epoch=quick)
+        run = run_script(training, workspace, observer, quick=quick)
         # Kept even if the run failed, so that messages can name it.
         log = result_store.folder(home) / f"{fingerprint.id}{'-quick' if quick else ''}.log"
         with storage_errors(log):

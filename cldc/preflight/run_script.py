@@ -43,10 +43,8 @@ class Run:
     uuid: str = ""
 
 
-def run_script(
-    training: Training, workspace: Workspace, observer: Observer, *, only_first_epoch: bool = False
-) -> Run:
-    """Run the script in its workspace to its end, or to the end of the first epoch; its output goes to the workspace's log.
+def run_script(training: Training, workspace: Workspace, observer: Observer, *, quick: bool = False) -> Run:
+    """Run the script in its workspace to its end, or if ``quick`` to the end of the first epoch; its output goes to `Workspace.log`.
 
     Raises:
         ProcessFailed: It can't be started.
@@ -67,7 +65,7 @@ def run_script(
                     for final in output.feed(line + "\n", now=now):
                         log.write(final + "\n")
                     reporter.report(output, now)
-                    stopped = only_first_epoch and bool(output.history)
+                    stopped = quick and bool(output.history)
                     if stopped:
                         break
         except BaseException as error:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from cldc.process.commands import Child, Stream, Waiting, run
 from cldc.process.detached import Daemon, alive, detach, terminate
-from cldc.process.guarded import Argument, Cancelled, ProcessGroup
+from cldc.process.guarded import Argument, Cancelled, ProcessGroup, raise_if_cancelled
 from cldc.process.outcome import CommandFailed, CommandNotFound, Completed, ProcessTimeout, describe_exit
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "clean_environment",
     "describe_exit",
     "detach",
+    "raise_if_cancelled",
     "run",
     "terminate",
 ]

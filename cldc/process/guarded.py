@@ -131,6 +131,12 @@ class ProcessGroup:
 _current_group: ContextVar[ProcessGroup | None] = ContextVar("group", default=None)
 
 
+def raise_if_cancelled() -> None:
+    """Raise `Cancelled` if this thread works for a group that was ended."""
+    if group := _current_group.get():
+        group.check()
+
+
 class Running:
     """A started program, its guard and the link to it.
 

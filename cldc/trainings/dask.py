@@ -28,7 +28,7 @@ from cldc.files import private_folder, replace_atomically
 from cldc.preflight import result_store
 from cldc.preflight.inputs import builtin_script
 from cldc.preflight.model import PreflightResult, Training
-from cldc.process import ProcessGroup
+from cldc.process import ProcessGroup, raise_if_cancelled
 from cldc.progress import SILENT, Observer
 from cldc.text import plural
 from cldc.trainings.model import Trainer, WorkerLost
@@ -196,9 +196,8 @@ def _itself(zipped: bytes) -> bytes:
 class _Events:
     """Reports a training's progress to the client at a limited rate."""
 
-    def __init__(self, identity: str, group: ProcessGroup) -> None:
+    def __init__(self, identity: str) -> None:
         self._id = identity
-        self._group = group
         self._worker = get_worker()
         self._task = self._unit = ""
         self._reported = 0.0
@@ -208,7 +207,7 @@ class _Events:
         self.advance(0.0)
 
     def advance(self, done: float, detail: str = "") -> None:
-        self._group.check()
+        raise_if_cancelled()
         if time.monotonic() - self._reported < _REPORT_SECONDS:
             return
         self._reported = time.monotonic()
@@ -216,7 +215,7 @@ class _Events:
         self._worker.log_event(_TOPIC, event_data)
 
     def note(self, text: str) -> None:
-        self._group.check()
+        raise_if_cancelled()
 
 
 def train_in_dask(sent: SentTraining, dataset: bytes, label_book: bytes) -> Trained:
@@ -238,6 +237,6 @@ def train_in_dask(sent: SentTraining, dataset: bytes, label_book: bytes) -> Trai
     threading.Thread(target=watch, daemon=True).start()
     try:
         with group.entered():
-            return train_sent(sent, dataset, label_book, _Events(sent.id, group))
+            return train_sent(sent, dataset, label_book, _Events(sent.id))
     finally:
         done.set()

@@ -12,7 +12,7 @@ from cldc.preflight.model import PreflightResult, Training
 from cldc.preflight.pipeline import preflight, threads
 from cldc.process import ProcessGroup
 from cldc.progress import Observer
-from cldc.trainings.model import Trainer, TrainingProgress
+from cldc.trainings.model import Trainer
 
 # A training of ten thousand images peaked at 620 MB; the rest is for its checkpoint and this program.
 BYTES_EACH = 800 * 2**20
@@ -39,8 +39,6 @@ class LocalTrainer(Trainer):
 
     def submit(self, training: Training, observer: Observer, *, force: bool) -> Future[PreflightResult]:
         """Queue a training on this machine; see `Trainer.submit`."""
-        if isinstance(observer, TrainingProgress):
-            observer.check = self._group.check
         return self._executor.submit(self._train, training, observer, force)
 
     def _train(self, training: Training, observer: Observer, force: bool) -> PreflightResult:

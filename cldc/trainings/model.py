@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from cldc.preflight.model import PreflightResult, Training
+from cldc.process import raise_if_cancelled
 from cldc.progress import Observer
 
 
@@ -53,30 +53,30 @@ class Trainer(Protocol):
 class TrainingProgress:
     """One training's progress, written by the training thread and read by the display thread.
 
+    Updates raise `Cancelled` once the training must stop.
+
     Attributes:
-        check: Called at each update; raises if the training must stop.
         epochs: Epochs done, counting the running one in part.
         detail: The training's progress in a few words.
     """
 
-    check: Callable[[], None] = lambda: None
     epochs: float = 0.0
     detail: str = ""
     _unit: str = ""
 
     def start(self, task: str, total: float | None = None, unit: str = "") -> None:
         """Start a task; only the training task counts epochs."""
-        self.check()
+        raise_if_cancelled()
         self._unit, self.detail = unit, task
 
     def advance(self, done: float, detail: str = "") -> None:
         """Update the progress of the task."""
-        self.check()
+        raise_if_cancelled()
         self.detail = detail or self.detail
         if self._unit == "epochs":
             self.epochs = done
 
     def note(self, text: str) -> None:
         """Ignore notes, which would interleave; the results hold what matters."""
-        self.check()
+        raise_if_cancelled()
         self.detail = text

@@ -43,13 +43,13 @@ def training(tmp_path: Path, shapes: Competition, book: LabelBook, report: Valid
     return Training(report, Script(tmp_path / "work" / "learn.py", "", "file"), book, shapes)
 
 
-def ran(training: Training, source: str, *, only_first_epoch: bool = False) -> Run:
+def ran(training: Training, source: str, *, quick: bool = False) -> Run:
     """A script of a few lines, run as a training is."""
     root = training.script.path.parent
     workspace = Workspace(root, root / ".aside", Path(sys.executable), ())
     workspace.aside.mkdir(parents=True)
     training.script.path.write_text(textwrap.dedent(source))
-    return run_script(training, workspace, SILENT, only_first_epoch=only_first_epoch)
+    return run_script(training, workspace, SILENT, quick=quick)
 
 
 def result_of(training: Training, source: str) -> PreflightResult:
@@ -119,7 +119,7 @@ def test_a_quick_preflight_stops_after_the_first_epoch(training: Training) -> No
         print("5/5 [==] - 1s - loss: 2.4 - accuracy: 0.2 - val_loss: 2.2 - val_accuracy: 0.3")
         time.sleep(600)
     """
-    assert ran(training, source, only_first_epoch=True).stopped
+    assert ran(training, source, quick=True).stopped
 
 
 def test_nothing_of_the_users_settings_reaches_the_training(
