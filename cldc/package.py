@@ -72,7 +72,7 @@ def _write(path: Path, dataset: Dataset, observer: Observer) -> None:
                 observer.advance(number)
     except zipfile.LargeZipFile as error:
         raise InvalidDataset(
-            "The dataset is too large for a zip that CodaLab unpacks: 65,535 entries or 4 GB are the most.",
+            "The dataset is too large for a zip that CodaLab unpacks, which has at most 65,535 entries and 4 GB.",
             action="Take images out of it.",
         ) from error
 

@@ -25,7 +25,7 @@ from cldc.organise.scoring import read_board, write_board
 from cldc.preflight.result_store import all_records
 from cldc.render.document import Block, Document, Line, Rows, Table, cell
 from cldc.render.formats import to_data
-from cldc.trainings.time_estimates import expect_class
+from cldc.trainings.time_estimates import estimate_scoring
 
 
 @command(ServerApp)
@@ -52,7 +52,7 @@ def accounts(app: ServerApp, *, roster: Path | None) -> None:
     else:
         with Rest(where.address, where.credentials, observer=app.observer) as rest:
             joined = {name for name in names if rest.has_account(name)}
-    cost = expect_class(app.competition, all_records(app.home), students=len(students))
+    cost = estimate_scoring(app.competition, all_records(app.home), students=len(students))
     rows = [
         (student.name, student.account, student.group, "yes" if student.account in joined else "no")
         for student in students

@@ -28,7 +28,7 @@ from cldc.preflight.inputs import builtin_script
 from cldc.preflight.result_store import all_records
 from cldc.render.document import Block, Line, Table
 from cldc.render.formats import to_data
-from cldc.trainings.time_estimates import expect_class
+from cldc.trainings.time_estimates import estimate_scoring
 from cldc.trust import profile_claims
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -137,7 +137,7 @@ def init(app: ServerApp, **given: Any) -> None:
         python=app.codalab_python,
         observer=app.observer,
     )
-    cost = expect_class(load(str(path)), all_records(app.home), students=1)
+    cost = estimate_scoring(load(str(path)), all_records(app.home), students=1)
     app.show({**to_data(done), "cost": cost}, *_setup_blocks(done, cost))
 
 

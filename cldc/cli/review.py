@@ -60,7 +60,7 @@ def review(app: App, *, folder: Path | None, no_browser: bool, port: int | None)
             app.observer.note("No browser found; open that address in one.")
         _keep_checking(app, session)
     done = session.summary()
-    data = {"decisions": done.path, "counts": done.counts, "new": done.made, "later": done.later}
+    data = {"decisions": done.path, "counts": done.counts, "new": done.new, "later": done.later}
     app.show(data, *_summary_blocks(done, app.command_for("cldc apply", folder)))
 
 
@@ -99,7 +99,7 @@ def _summary_blocks(done: Summary, next_command: str) -> Iterator[Block]:
     else:
         counts = [f"{count:,} {_WORDS[kind]}" for kind in _WORDS if (count := done.counts.get(kind, 0))]
         yield Line(
-            f"{plural(sum(done.counts.values()), 'decision')}, {done.made:,} of them new: {', '.join(counts)}."
+            f"{plural(sum(done.counts.values()), 'decision')}, {done.new:,} of them new: {', '.join(counts)}."
         )
         yield Line(f"Saved in {done.path}.", "dim")
     if done.later:

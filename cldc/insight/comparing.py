@@ -77,8 +77,8 @@ class _Image(NamedTuple):
 
 _ABSENT = _Image("", "", "")
 
-# Why two files of the same content are one image before and after, the surest reason first.
-_REASONS: tuple[Callable[[_Image], object], ...] = (
+# What two files of the same content share if they are the same image before and after, the surest first.
+_SHARED: tuple[Callable[[_Image], object], ...] = (
     lambda image: image.path,
     lambda image: (image.split, image.label),
     lambda image: image.label,
@@ -143,9 +143,9 @@ def _kind_of_change(image: _Image, twin: _Image) -> str:
 def _pairs(old: Iterable[_Image], new: Iterable[_Image]) -> Iterator[tuple[_Image, _Image]]:
     """Pair images with the same content, unmoved ones first, so that an extra copy counts as added."""
     left, right = list(old), list(new)
-    for reason in _REASONS:
+    for shared in _SHARED:
         for image in list(left):
-            twin = next((other for other in right if reason(other) == reason(image)), None)
+            twin = next((other for other in right if shared(other) == shared(image)), None)
             if twin is not None:
                 left.remove(image)
                 right.remove(twin)

@@ -176,7 +176,7 @@ class PreflightResult:
         dataset_name: Name of the training folder, or of the folder with the same images in the latest request.
         dataset_root: Path of that folder.
         other_names: Other names of folders with the same images, oldest first.
-        images: Images of each split, and of the label book under its own name.
+        images: Number of images of each split, and of the label book under its own name.
         classes: The class names that indices in ``predictions`` refer to.
         origin: Source of the script.
         faithful: Whether the environment trains what the competition trained.

@@ -158,6 +158,6 @@ def _require_agreement(predicted: ModelPredictions, output: ScriptOutput, compet
         if score is None or abs(score.accuracy * len(images) - right) > 0.5:
             said = f"{score.accuracy:.2%}" if score else "nothing"
             raise ModelUnusable(
-                f"the weights it left make {right / len(images):.2%} on {split} where the script printed {said}, "
-                "so they are not those of the model that it judged"
+                f"the weights it left reach {right / len(images):.2%} on {split} where the script printed {said}, "
+                "so they are not those of the model that it evaluated"
             )

@@ -43,7 +43,7 @@ class ExpectedLabels:
         return sum(self.counts)
 
     def right(self, predictions: Sequence[int]) -> Iterator[tuple[int, int]]:
-        """For each possible order, the smallest and the largest possible number of right predictions."""
+        """Yield for each possible order the smallest and the largest possible number of right predictions."""
         for order in self.orders:
             labels = [index for index in order for _ in range(self.counts[index])]
             right = sum(label == predicted for label, predicted in zip(labels, predictions, strict=True))

@@ -232,7 +232,7 @@ def find_named(home: Path, word: str, competition: Competition, *, dataset: str 
                 action=f"Run `cldc preflight {word}` first, or have both trained with --repeat 5.",
             )
     if named:
-        # The newest whole one trained as the competition trains, before one of another seed.
+        # Whole ones before quick ones, the competition's own command before other seeds, then the newest.
         command = competition.run.command
         return max(named, key=lambda r: (not r.quick, r.fingerprint.command == command, r.started))
     return _with_id(results, word)
@@ -246,7 +246,7 @@ def _with_id(results: Iterable[PreflightResult], word: str) -> PreflightResult:
     if len(meant) == 1:
         return meant[0]
     if meant:
-        problem = f"{word} stands for {len(matching)} preflights."
+        problem = f"The ids of {len(matching)} preflights begin with {word}."
     else:
         problem = f"Found no preflight {word}, and no folder of that name."
     raise UsageError(

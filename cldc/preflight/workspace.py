@@ -36,7 +36,7 @@ class Workspace:
 
     Attributes:
         root: The working directory.
-        aside: A folder for files that programs write elsewhere: temporary files, Keras' settings.
+        aside: A folder for what programs would write elsewhere: temporary files, Keras' settings.
         python: The interpreter, in an environment with TensorFlow.
         images: Every image, relative to ``root``, with slashes.
     """

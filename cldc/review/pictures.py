@@ -13,7 +13,6 @@ from cldc.review.session import ReviewSession
 from cldc.validation.large_pictures import viewable_picture
 from cldc.validation.tensorflow_decoder import Readable, judge
 
-_SIDES = {"small": 208, "large": 1400}
 _MOST_KEPT_BYTES = 64_000_000
 
 
@@ -23,6 +22,9 @@ class Size(StrEnum):
     SMALL = "small"
     LARGE = "large"
     SEEN = "seen"
+
+
+_SIDES = {Size.SMALL: 208, Size.LARGE: 1400}
 
 
 class NoPictureError(Exception):

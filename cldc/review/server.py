@@ -71,11 +71,7 @@ class ReviewServer:
             [
                 Rule("/", endpoint=self._index, methods=["GET"]),
                 Rule("/<name>", endpoint=self._file, methods=["GET"]),
-                Rule(
-                    "/picture/<any('small', 'large', 'seen'):size>/<key>",
-                    endpoint=self._picture,
-                    methods=["GET"],
-                ),
+                Rule(f"/picture/<any({','.join(Size)}):size>/<key>", endpoint=self._picture, methods=["GET"]),
                 Rule("/state", endpoint=self._state, methods=["GET"]),
                 Rule("/decide", endpoint=self._decide, methods=["POST"]),
                 Rule("/undo", endpoint=self._undo, methods=["POST"]),

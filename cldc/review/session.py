@@ -34,13 +34,13 @@ class Summary:
     Attributes:
         path: The table.
         counts: Number of decisions of each kind.
-        made: Number of those that are new since the review began.
+        new: Number of those that are new since the review began.
         later: Number of images left for later.
     """
 
     path: Path
     counts: Mapping[str, int]
-    made: int
+    new: int
     later: int
 
 
@@ -73,7 +73,7 @@ class ReviewSession:
         self._numbers = itertools.count(1)
         self._parts: dict[str, tuple[int, Any]] = {}
         self._dataset = scan(folder, competition.dataset)
-        self._scanned = time.monotonic()
+        self._last_scan = time.monotonic()
         self._folder_problem = self._check_problem = ""
         # By key; with their SHA-256 as soon as that is known.
         self._images = {_key(image): image for image in self._dataset.images}
@@ -81,11 +81,11 @@ class ReviewSession:
         self._undo: dict[int, _Done] = {}
         self._task: tuple[str, float, float] = ("", 0, 0)
         self._changed = threading.Event()
-        self.path = decisions.default_path(self._dataset.root)
+        self._table = decisions.default_path(self._dataset.root)
         self._decisions_problem = ""
-        self._decisions = decisions.read(self.path, competition.dataset)
+        self._decisions = decisions.read(self._table, competition.dataset)
         self._before = frozenset(self._decisions)
-        self._signature = _signature(self.path)
+        self._signature = _signature(self._table)
         self._changed.set()
         self._put("images", self._images_part())
         for part in ("findings", "suspicions", "predictions"):
@@ -154,7 +154,7 @@ class ReviewSession:
                     matched = self._matched()
                     edit = self._edit(remove=[each for image in found for each in matched.of(image)])
                 else:
-                    edit = self._edit(add=self._made(action, found, value, reason))
+                    edit = self._edit(add=self._new_decisions(action, found, value, reason))
                 self._later.difference_update(image.path for image in found)
             if edit == Edit() and before == self._later:
                 return {"undo": None, "skipped": skipped}
@@ -184,8 +184,8 @@ class ReviewSession:
         with self._lock:
             self._refresh_decisions()
             counts = Counter("move" if each.split else each.action for each in self._decisions)
-            made = len(frozenset(self._decisions) - self._before)
-            return Summary(self.path, dict(counts), made, len(self._later))
+            new = len(frozenset(self._decisions) - self._before)
+            return Summary(self._table, dict(counts), new, len(self._later))
 
     # Results of the checks --------------------------------------------------------------------------------
 
@@ -238,7 +238,7 @@ class ReviewSession:
     def refresh(self, *, now: bool = False) -> None:
         """Check whether the folder has changed, unless a check has just run and ``now`` is false."""
         with self._lock:
-            if not now and time.monotonic() - self._scanned < _SECONDS_BETWEEN_SCANS:
+            if not now and time.monotonic() - self._last_scan < _SECONDS_BETWEEN_SCANS:
                 return
             try:
                 scanned = scan(self._dataset.root, self.competition.dataset)
@@ -246,7 +246,7 @@ class ReviewSession:
                 self._folder_problem = error.message
                 return
             finally:
-                self._scanned = time.monotonic()
+                self._last_scan = time.monotonic()
             self._folder_problem = ""
             if scanned.images != self._dataset.images:
                 self._dataset = scanned
@@ -290,14 +290,14 @@ class ReviewSession:
                 found.append(image)
         return found, skipped
 
-    def _made(self, action: str, images: Sequence[Image], value: str, reason: str) -> list[Decision]:
+    def _new_decisions(self, action: str, images: Sequence[Image], value: str, reason: str) -> list[Decision]:
         rules = self.competition.dataset
         if action not in (RELABEL, SET_ASIDE, CORRECT, "move"):
             raise UsageError(f"There is no action {action!r}.", action="Reload the page.")
         known = {RELABEL: rules.classes, "move": rules.splits}
         if action in known and value not in known[action]:
             raise UsageError(f"There is no class or split {value!r}.", action="Reload the page.")
-        moment, made = decisions.now(), []
+        moment, new = decisions.now(), []
         for image in images:
             if action == "move" and image.split == value:
                 continue
@@ -310,8 +310,8 @@ class ReviewSession:
                 decision = decision._replace(label=value)
             elif action == CORRECT:
                 decision = decision._replace(reason=reason)
-            made.append(decision)
-        return made
+            new.append(decision)
+        return new
 
     def _matched(self) -> Matched:
         """Match the decisions to the images by the contents that are known so far."""
@@ -326,20 +326,20 @@ class ReviewSession:
         restore: Sequence[Decision] = (),
     ) -> Edit:
         rules = self.competition.dataset
-        edit = decisions.edit(self.path, rules, add=add, remove=remove, restore=restore, home=self._home)
+        edit = decisions.edit(self._table, rules, add=add, remove=remove, restore=restore, home=self._home)
         self._read_decisions()
         return edit
 
     def _refresh_decisions(self) -> None:
         """Read the table again if another program has written it."""
-        if _signature(self.path) != self._signature:
+        if _signature(self._table) != self._signature:
             self._read_decisions()
             self._put_decisions()
 
     def _read_decisions(self) -> None:
-        self._signature = _signature(self.path)
+        self._signature = _signature(self._table)
         try:
-            self._decisions = decisions.read(self.path, self.competition.dataset)
+            self._decisions = decisions.read(self._table, self.competition.dataset)
             self._decisions_problem = ""
         except CldcError as error:
             self._decisions_problem = (
@@ -362,7 +362,7 @@ class ReviewSession:
         }
         self._put(
             "decisions",
-            {"rows": rows, "later": sorted(self._later), "file": str(self.path), "problems": problems},
+            {"rows": rows, "later": sorted(self._later), "file": str(self._table), "problems": problems},
         )
 
     def _put(self, part: str, data: Any) -> None:

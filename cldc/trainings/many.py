@@ -14,7 +14,7 @@ from cldc.preflight.result_store import all_records, for_training
 from cldc.progress import SILENT, Observer
 from cldc.text import duration
 from cldc.trainings.model import Trainer, TrainingProgress, WorkerLost
-from cldc.trainings.time_estimates import expect
+from cldc.trainings.time_estimates import estimate_trainings
 
 # Fast enough for a display to look smooth.
 _REPORT_SECONDS = 0.2
@@ -49,7 +49,9 @@ def train_all(
     missing = {training.key: training for training in trainings if training.key not in outcomes}
     if len(missing) > 1:
         processors = trainer.threads or trainer.at_once
-        observer.note(expect(missing.values(), records, at_once=trainer.at_once, processors=processors))
+        observer.note(
+            estimate_trainings(missing.values(), records, at_once=trainer.at_once, processors=processors)
+        )
     outcomes |= _Trainings(missing, trainer, observer).run(force=force) if missing else {}
     found = []
     for training in trainings:

@@ -18,7 +18,7 @@ _ASSUMED_SECONDS = 20 * 60 / (_ASSUMED_IMAGES * 100)
 PROCESSORS_EACH = 1.4
 
 
-def expect_class(competition: Competition, records: Iterable[PreflightResult], *, students: int) -> str:
+def estimate_scoring(competition: Competition, records: Iterable[PreflightResult], *, students: int) -> str:
     """Estimate, as one sentence, the longest that scoring a class can take on a CodaLab's workers.
 
     Args:
@@ -45,7 +45,7 @@ def _source(*, measured: bool) -> str:
     return "by earlier trainings" if measured else "assumed, as none was measured here"
 
 
-def expect(
+def estimate_trainings(
     trainings: Collection[Training], records: Iterable[PreflightResult], *, at_once: int, processors: int
 ) -> str:
     """Estimate, as one sentence, how long the trainings take; there must be at least one.

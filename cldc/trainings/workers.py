@@ -1,4 +1,4 @@
-"""Train on another machine's worker, to which a training is sent.
+"""Run a training that another machine has sent to this one, a worker.
 
 A worker has cldc installed and its own data folder. It creates the TensorFlow environment once, receives each dataset once,
 trains as `cldc preflight` does and returns its record, which is stored like one of a local training.

@@ -22,7 +22,7 @@ from cldc.trainings.dask import ClusterUnreachable, dask_trainer
 from cldc.trainings.local import BYTES_EACH, most_at_once
 from cldc.trainings.many import train_all
 from cldc.trainings.model import Trainer, WorkerLost
-from cldc.trainings.time_estimates import expect, expect_class
+from cldc.trainings.time_estimates import estimate_scoring, estimate_trainings
 from cldc.trainings.workers import SentTraining, train_sent
 from cldc.validation import validate
 from tests.support.insights import RESULT
@@ -111,7 +111,7 @@ def test_a_record_with_another_number_of_threads_has_other_numbers(
 
 
 def test_earlier_trainings_say_how_long_the_next_ones_take(trainings: list[Training]) -> None:
-    assumed = expect(trainings, [], at_once=2, processors=2)
+    assumed = estimate_trainings(trainings, [], at_once=2, processors=2)
     assert assumed.startswith("3 trainings of about ")
     assert "2 at once" in assumed
     assert "assumed" in assumed
@@ -123,17 +123,17 @@ def test_earlier_trainings_say_how_long_the_next_ones_take(trainings: list[Train
         history=(),
         seconds=30.0,
     )
-    measured = expect(trainings, [earlier], at_once=2, processors=2)
+    measured = estimate_trainings(trainings, [earlier], at_once=2, processors=2)
     # Each takes 1.4 of the two processors.
     assert measured == "3 trainings of about 30 s each, 2 at once: about 63 s (by earlier trainings)."
 
     rules = dataclasses.replace(
         trainings[0].competition, quota=dataclasses.replace(trainings[0].competition.quota, total=5)
     )
-    estimate = expect_class(rules, [earlier], students=30)
+    estimate = estimate_scoring(rules, [earlier], students=30)
     assert "150 submissions" in estimate
     assert "at most 75 min on one worker" in estimate
-    assert "assumed" in expect_class(rules, [], students=30)
+    assert "assumed" in estimate_scoring(rules, [], students=30)
 
 
 @pytest.mark.parametrize("dies", [1, 2])

@@ -47,8 +47,8 @@ _BLOCK = 1000
 # 2021 starting dataset, and confirmed on the other third (benchmarks/labels.py).
 _WEIGHTS = (2 / 7, 2 / 7, 2 / 7, 1 / 7)
 _RANKING_SHARPNESS = 4.0
-# Among this share of the images, the most contradicted ones, certainty no longer ranks well. They are ranked by how little they
-# look like their label and, with this weight, like any class: on those, all people who looked at them agreed.
+# The most suspicious images, this share of all, are ranked anew, as certainty no longer ranks them well: by how little they look
+# like their label and, with this weight, like any class. All people who looked at those images agreed.
 _HEAD, _ANY_CLASS = 1 / 40, 0.2
 
 

@@ -132,7 +132,6 @@ export function decide(image, action, value) {
   image.later = false;
   image.decisions = image.decisions.filter(([each]) => kept.includes(each));
   if (action === "relabel" && value === image.label) image.decisions.push(["correct", ""]);
-  else if (action === "move" && value === image.split) return;
   else if (action !== "clear") image.decisions.push([action, value]);
 }
 

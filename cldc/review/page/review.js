@@ -9,7 +9,6 @@ const element = (name, properties = {}, ...children) => {
 };
 const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 const percent = (share) => `${Math.round(100 * share)} %`;
-const picture = (image, size) => `picture/${size}/${image.key}`;
 
 const data = new Dataset();
 const filters = $("filters").elements;
@@ -56,7 +55,7 @@ async function poll() {
   if (taken.length) {
     if (taken.includes("images")) showImages(before);
     showQueues();
-    if (taken.some((part) => part !== "decisions") || filters.open.checked || ["decided", "later"].includes(queueId)) showGrid();
+    if (taken.some((part) => part !== "decisions") || filters.undecided.checked || ["decided", "later"].includes(queueId)) showGrid();
     else refresh();
   }
   showProblems([...reply.problems, ...(data.parts.decisions?.problems ?? [])]);
@@ -158,14 +157,14 @@ function shows(image) {
     && (!filters.label.value || image.label === filters.label.value)
     && (!filters.split.value || image.split === filters.split.value)
     && (!filters.predicted.value || image.prediction?.label === filters.predicted.value)
-    && !(filters.open.checked && isDecided(image));
+    && !(filters.undecided.checked && isDecided(image));
 }
 
 function showGrid() {
   const { id, title, why, groups, images } = queue();
   // If one copy of a group is shown, all are, since they can only be judged together.
   const shown = groups
-    ? groups.filter((group) => group.images.some(shows) && !(filters.open.checked && isResolved(group)))
+    ? groups.filter((group) => group.images.some(shows) && !(filters.undecided.checked && isResolved(group)))
     : [{ title: "", images: images.filter(shows), predicted: id === "predictions" }];
   grid.show(shown);
   $("queue-title").textContent = title;
@@ -174,7 +173,6 @@ function showGrid() {
   $("grid").hidden = !items;
   $("empty").hidden = Boolean(items);
   $("empty").textContent = images.length ? "No image matches the filter." : "There is no image here.";
-  showCount();
 }
 
 function showCount() {
@@ -200,8 +198,7 @@ function drawTile(tile, { image, group }) {
     tile.firstChild.addEventListener("load", () => tile.classList.remove("unshown"));
   }
   const [shown, label, state, spoken] = tile.children;
-  const address = picture(image, "small");
-  if (shown.getAttribute("src") !== address) shown.src = address;
+  setPicture(shown, image, "small");
   const likely = data.likely(image, group);
   label.replaceChildren(element("b", { textContent: image.label }), ` ${image.split}`);
   state.textContent = image.decisions.map(words).join(", ") || (image.later ? "later" : likely ? `${likely}?` : "");
@@ -222,7 +219,7 @@ function factsOf({ image, group }) {
   });
   path.append(" ", copy);
   const state = after(image);
-  const decided = image.decisions.map((decision) => words(decision)).join(", ");
+  const decided = image.decisions.map(words).join(", ");
   const others = data.queues.filter(({ id, severity, images }) => severity && id !== queueId && images.includes(image));
   return [
     element("p", { className: "labels" }, element("b", { textContent: image.label }), ` in ${image.split}`,
@@ -246,28 +243,28 @@ function showPanel() {
     return;
   }
   const { image } = item;
-  setPicture($("panel-picture"), image, "large");
+  setPicture($("panel-picture"), image, "large", described(image));
   setSeen($("panel-seen"), image);
   const many = grid.selected.size;
   $("facts").replaceChildren(...(many > 1
     ? [element("p", { className: "labels" }, element("b", { textContent: count(many, "image") }), " selected"),
       element("p", { className: "soft", textContent: "Your decision holds for all of them." })]
     : factsOf(item)));
-  $("actions").replaceChildren(...actionButtons(item, act));
+  $("actions").replaceChildren(...actionButtons(item));
   if ($("enlarged").open) showEnlarged();
 }
 
-function setPicture(shown, image, size) {
-  const address = picture(image, size);
-  if (shown.getAttribute("src") === address) return;
-  shown.src = address;
-  shown.alt = `${image.label}, ${image.name}`;
+const described = ({ label, name }) => `${label}, ${name}`;
+
+// A picture beside the text that describes it needs no text of its own.
+function setPicture(shown, image, size, alt = "") {
+  const address = `picture/${size}/${image.key}`;
+  if (shown.getAttribute("src") !== address) Object.assign(shown, { src: address, alt });
 }
 
 function setSeen(figure, image) {
   const [height, width] = data.parts.images.seen;
   setPicture(figure.querySelector("img"), image, "seen");
-  figure.querySelector("img").alt = "";
   figure.querySelector("figcaption").textContent = `What the model sees: ${width} x ${height}`;
 }
 
@@ -293,7 +290,7 @@ function choices({ image, group }) {
   return found;
 }
 
-function actionButtons(item, perform) {
+function actionButtons(item) {
   const classes = element("div", { className: "row classes", role: "group", ariaLabel: "Label as" }, element("span", { className: "soft", textContent: "Label as" }));
   const others = element("div", { className: "row" });
   for (const choice of choices(item)) {
@@ -302,7 +299,7 @@ function actionButtons(item, perform) {
     if (likely) button.append(element("span", { className: "hidden", textContent: " likely" }));
     button.setAttribute("aria-keyshortcuts", key);
     if (action === "relabel" && value === after(item.image).label) button.setAttribute("aria-pressed", "true");
-    button.addEventListener("click", () => { perform(choice); focusBack(); });
+    button.addEventListener("click", () => { act(choice); focusBack(); });
     (action === "relabel" ? classes : others).append(button);
   }
   const undo = element("button", { type: "button", disabled: !undos.length }, "Undo ", element("kbd", { textContent: "U" }));
@@ -336,8 +333,11 @@ function act({ action, value, likely }) {
   undos.push(undo);
   const reason = action === "correct" ? queue().question : "";
   for (const [each, keys] of byValue) {
-    unsent += 1;
-    sending = sending.then(() => send({ action, value: each, reason, keys }, undo));
+    save("Not saved.", async () => {
+      const { undo: number, skipped } = await post("decide", { action, value: each, reason, keys });
+      if (number !== null) undo.numbers.push(number);
+      if (skipped.length) announce(`${count(skipped.length, "image")} not decided. ${skipped[0]}`);
+    });
   }
   data.makeQueues();
   const outcome = { relabel: byValue.size > 1 ? "labelled" : `labelled ${[...byValue.keys()]}`, correct: "correct as is", "set-aside": "set aside", move: "to the other split", later: "left for later", clear: "without a decision" }[action];
@@ -348,18 +348,20 @@ function act({ action, value, likely }) {
   refresh();
 }
 
-async function send(body, undo) {
-  try {
-    const { undo: number, skipped } = await post("decide", body);
-    if (number !== null) undo.numbers.push(number);
-    if (skipped.length) announce(`${count(skipped.length, "image")} not decided. ${skipped[0]}`);
-  } catch (error) {
-    announce(`Not saved. ${error.message}`);
-    data.numbers.decisions = 0; // show again what is really decided
-  }
-  unsent -= 1;
-  showProgress();
-  await poll();
+// Tell the server about what is shown already, after everything that it was told before.
+function save(failure, tell) {
+  unsent += 1;
+  sending = sending.then(async () => {
+    try {
+      await tell();
+    } catch (error) {
+      announce(`${failure} ${error.message}`);
+      data.numbers.decisions = 0; // show again what is really decided
+    }
+    unsent -= 1;
+    showProgress();
+    await poll();
+  });
 }
 
 // Shown at once, like decisions; if the server can't undo, its next answer shows the actual decisions.
@@ -370,8 +372,9 @@ function takeBack() {
     return;
   }
   for (const [path, decisions, later] of undo.before) Object.assign(data.byPath.get(path) ?? {}, { decisions, later });
-  unsent += 1;
-  sending = sending.then(() => sendUndo(undo));
+  save("Not undone.", async () => {
+    for (const number of [...undo.numbers].reverse()) await post("undo", { number });
+  });
   data.makeQueues();
   announce("Undone.");
   showQueues();
@@ -382,19 +385,7 @@ function takeBack() {
   refresh();
 }
 
-async function sendUndo({ numbers }) {
-  try {
-    for (const number of [...numbers].reverse()) await post("undo", { number });
-  } catch (error) {
-    announce(`Not undone. ${error.message}`);
-    data.numbers.decisions = 0;
-  }
-  unsent -= 1;
-  showProgress();
-  await poll();
-}
-
-const isOpen = ({ image, group }) => !isDecided(image) && !image.later && !(group.differ && isResolved(group));
+const isLeft = ({ image, group }) => !isDecided(image) && !image.later && !(group.differ && isResolved(group));
 
 // Go to the next item after this one that is not decided.
 function goOn(from) {
@@ -402,7 +393,7 @@ function goOn(from) {
   const start = items.indexOf(from);
   for (let step = 1; step <= items.length; step += 1) {
     const number = (start + step) % items.length;
-    if (isOpen(items[number])) {
+    if (isLeft(items[number])) {
       grid.go(number, { keep: $("enlarged").open && grid.selected.size > 1 });
       return;
     }
@@ -421,11 +412,11 @@ function enlarge() {
 
 function showEnlarged() {
   const { item } = grid;
-  setPicture($("enlarged-picture"), item.image, "large");
+  setPicture($("enlarged-picture"), item.image, "large", described(item.image));
   setSeen($("enlarged").querySelector("figure"), item.image);
   $("enlarged-title").textContent = item.image.name;
   $("enlarged-facts").replaceChildren(...factsOf(item));
-  $("enlarged-actions").replaceChildren(...actionButtons(item, act));
+  $("enlarged-actions").replaceChildren(...actionButtons(item));
 }
 
 // Goes through the selection if several are selected, else through all.
