@@ -88,12 +88,10 @@ class RunLog:
     Attributes:
         run: The run's uuid.
         output: Its parsed output so far.
-        began: When its first epoch was seen, by a monotonic clock.
     """
 
     run: str
     output: ScriptOutput = field(default_factory=ScriptOutput)
-    began: float | None = None
     _read: int = 0
     _not_before: float = 0.0
     _decoder: codecs.IncrementalDecoder = field(default_factory=codecs.getincrementaldecoder("utf-8"))
@@ -102,12 +100,12 @@ class RunLog:
         """Read what is new with a client that gives up soon, and return the progress of the run in a few words."""
         if bundle.state in ("created", "staged", "starting") and self._read:
             # The server moved it to another worker, where it starts over.
-            self.output, self.began, self._read = ScriptOutput(), None, 0
+            self.output, self._read = ScriptOutput(), 0
             self._decoder.reset()
         elif bundle.state == "running" and time.monotonic() >= self._not_before:
             self._read_on(rest)
         if self.output.epoch:
-            return self.output.describe(now=time.monotonic(), began=self.began)
+            return self.output.describe(now=time.monotonic())
         return progress_of(bundle)
 
     def _read_on(self, rest: Rest) -> None:
@@ -121,5 +119,3 @@ class RunLog:
             return
         self._read += len(data)
         self.output.feed(self._decoder.decode(data), now=now)
-        if self.output.epoch and self.began is None:
-            self.began = now

@@ -66,7 +66,7 @@ class ScriptOutput:
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
     _rest: str = ""
     _drawn: str = ""
-    _began: float = 0.0
+    _began: float = 0.0  # the running epoch
 
     @property
     def best(self) -> Epoch | None:
@@ -79,22 +79,22 @@ class ScriptOutput:
         """Number of finished epochs, plus the finished share of the running one."""
         return len(self.history) + (self.part if self.epoch > len(self.history) else 0.0)
 
-    def seconds_left(self, *, now: float, began: float) -> float | None:
+    def seconds_left(self, *, now: float) -> float | None:
         """Estimate the seconds that the remaining epochs will take at the pace so far; None before the pace is known.
 
-        ``began`` is when the first epoch began. The last ten finished epochs set the pace, since the first is slower
-        and the machine's load changes.
+        The last ten finished epochs set the pace, since the first is slower and the machine's load changes; before any
+        has finished, the running one does.
         """
         left = self.epochs - self.epochs_done
         if self.history:
             recent = self.history[-10:]
             return left * sum(epoch.seconds for epoch in recent) / len(recent)
         if self.part > 0.05:
-            return left * (now - began) / self.part
+            return left * (now - self._began) / self.part
         return None
 
-    def describe(self, *, now: float, began: float | None) -> str:
-        """Format the progress: ``epoch 23/100  val 61 %  best 63 % (19)  8 min left``; ``began`` as for `seconds_left`."""
+    def describe(self, *, now: float) -> str:
+        """Format the progress: ``epoch 23/100  val 61 %  best 63 % (19)  8 min left``."""
         if not self.epoch:
             return "starting TensorFlow"
         words = [f"epoch {self.epoch}/{self.epochs}"]
@@ -102,7 +102,7 @@ class ScriptOutput:
             words.append(f"val {100 * self.history[-1].val_accuracy:.0f} %")
         if best := self.best:
             words.append(f"best {100 * best.val_accuracy:.0f} % ({best.number})")
-        if began is not None and (left := self.seconds_left(now=now, began=began)) is not None:
+        if (left := self.seconds_left(now=now)) is not None:
             words.append(f"{duration(left)} left")
         return "  ".join(words)
 

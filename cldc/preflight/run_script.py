@@ -86,19 +86,16 @@ class _EpochReporter:
         self._observer = observer
         self._epochs = epochs
         self._reported = 0.0
-        self._began: float | None = None
         self._hinted_at = 0
         observer.start("Training", epochs, "epochs")
 
     def report(self, output: ScriptOutput, now: float) -> None:
-        if output.epoch and self._began is None:
-            self._began = now
         if output.epochs and output.epochs != self._epochs:
             self._epochs = output.epochs
             self._observer.start("Training", output.epochs, "epochs")
         if now - self._reported >= _REPORT_SECONDS:
             self._reported = now
-            self._observer.advance(output.epochs_done, output.describe(now=now, began=self._began))
+            self._observer.advance(output.epochs_done, output.describe(now=now))
         best, last = output.best, len(output.history)
         if (
             best

@@ -90,7 +90,7 @@ def summarize(jobs: Sequence[Job], waiting: int) -> str:
 
 def _in_full(job: Job) -> str:
     if job.log.output.epoch:
-        return job.log.output.describe(now=time.monotonic(), began=job.log.began)
+        return job.log.output.describe(now=time.monotonic())
     if job.bundle is None:
         return "gone"
     return "waits for a worker" if job.bundle.state == "staged" else progress_of(job.bundle)

@@ -130,7 +130,7 @@ def test_lines_of_others_change_nothing(noise: list[str], chance: object) -> Non
 def test_whatever_a_script_prints_the_progress_is_one_line(pieces: list[str]) -> None:
     output, _ = understood(*pieces)
     assert 0 <= output.part <= 1
-    assert len(output.describe(now=1.0, began=0.0).splitlines()) <= 1
+    assert len(output.describe(now=1.0).splitlines()) <= 1
 
 
 def test_a_line_without_end_is_not_hoarded() -> None:
@@ -143,8 +143,8 @@ def test_a_line_without_end_is_not_hoarded() -> None:
 def test_the_time_left_follows_the_pace() -> None:
     output = ScriptOutput()
     output.feed("Epoch 1/10\n1/4 [=>..] - ETA: 6s - loss: 2.5 - accuracy: 0.1\n", now=0.0)
-    assert output.seconds_left(now=2.0, began=0.0) == pytest.approx(9.75 * 2.0 / 0.25)
+    assert output.seconds_left(now=2.0) == pytest.approx(9.75 * 2.0 / 0.25)
     bar = "4/4 [====] - 8s - loss: 2.4 - accuracy: 0.2 - val_loss: 2.2 - val_accuracy: 0.3\n"
     output.feed(bar, now=8.0)
-    assert output.seconds_left(now=8.0, began=0.0) == pytest.approx(9 * 8.0)
-    assert output.describe(now=8.0, began=0.0) == "epoch 1/10  val 30 %  best 30 % (1)  72 s left"
+    assert output.seconds_left(now=8.0) == pytest.approx(9 * 8.0)
+    assert output.describe(now=8.0) == "epoch 1/10  val 30 %  best 30 % (1)  72 s left"
