@@ -17,10 +17,9 @@ from cldc.cli.training import DASK, tensorflow, train, trainings_of
 from cldc.cli.validating import require_valid, validated
 from cldc.dataset import load
 from cldc.errors import InvalidDataset, UsageError
-from cldc.insight.comparing import Comparison
-from cldc.insight.comparing import compare as compare_two
+from cldc.insight.comparing import Comparison, compare_preflights
 from cldc.insight.page_pictures import pictures
-from cldc.insight.paired import Train, compare_repeats, require_unseen, train_models
+from cldc.insight.paired import Train, TrainedModel, compare_repeats, require_unseen, train_models
 from cldc.preflight.inputs import label_books, read_label_book
 from cldc.preflight.model import LabelBook, ModelPredictions, Outcome, PreflightResult, Training
 from cldc.preflight.predicting import predict_folder
@@ -102,8 +101,9 @@ def _compare_once(app: ServerApp, a: str, b: str) -> Comparison:
     before, after = (_find_preflight(app, word) for word in (a, b))
     if before.id == after.id:
         raise _same(a, b)
-    return compare_two(
-        before, read_predictions(app.home, before.id), after, read_predictions(app.home, after.id)
+    return compare_preflights(
+        TrainedModel(before, read_predictions(app.home, before.id)),
+        TrainedModel(after, read_predictions(app.home, after.id)),
     )
 
 
@@ -146,7 +146,7 @@ def _compare_repeatedly(
     predict = functools.partial(_predict, app, judge) if judge else None
     models = train_models(trainings, train_both, predict=predict, home=app.home)
     before, after = models[0], models[times]
-    found = compare_two(before.result, before.predictions, after.result, after.predictions)
+    found = compare_preflights(before, after)
     repeated = compare_repeats(models[:times], models[times:], judge_name=f"images of {judge_folder}")
     return dataclasses.replace(found, repeated=repeated)
 

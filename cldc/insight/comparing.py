@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cldc.insight.model import class_accuracies
-from cldc.insight.paired import RepeatedComparison
+from cldc.insight.paired import RepeatedComparison, TrainedModel
 from cldc.preflight.model import ImagePrediction, ModelPredictions, PreflightResult
 
 
@@ -86,20 +86,16 @@ _SHARED: tuple[Callable[[_Image], object], ...] = (
 )
 
 
-def compare(
-    before: PreflightResult,
-    first: ModelPredictions,
-    after: PreflightResult,
-    second: ModelPredictions,
-) -> Comparison:
+def compare_preflights(before: TrainedModel, after: TrainedModel) -> Comparison:
     """Compare two preflights and the predictions of their models."""
-    book = list(after.images)[-1]
+    first, second = before.predictions, after.predictions
+    book = list(after.result.images)[-1]
     changes = _image_changes(first, second, book)
     fixed, broken = _mistakes(first, second, book)
     old, new = class_accuracies(first), class_accuracies(second)
     return Comparison(
-        before=before,
-        after=after,
+        before=before.result,
+        after=after.result,
         added=tuple(changes["added"]),
         removed=tuple(changes["removed"]),
         relabelled=tuple(changes["relabelled"]),
@@ -109,7 +105,7 @@ def compare(
         classes=tuple(
             ClassChange(split, label, old.get((split, label)), new.get((split, label)))
             for split in (second.splits or first.splits)[1:]
-            for label in after.classes
+            for label in after.result.classes
         ),
         fixed=fixed,
         broken=broken,

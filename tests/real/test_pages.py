@@ -18,9 +18,10 @@ from playwright.sync_api import Browser, expect
 from cldc import competition
 from cldc.files import replace_atomically
 from cldc.grading.model import Grade, Grading
-from cldc.insight.comparing import compare
+from cldc.insight.comparing import compare_preflights
 from cldc.insight.label_search import LabelProblem, LabelReport, RankedLabel
 from cldc.insight.model import Insight
+from cldc.insight.paired import TrainedModel
 from cldc.leaderboard import parse
 from cldc.render.board import board_page
 from cldc.render.comparison import comparison_document
@@ -76,7 +77,7 @@ def comparison(_: Path) -> Page:
     after = images(
         ("train/b/1.png", "s1", 1, 0.9), ("val/a/2.png", "s2", 0, 0.2), ("val/b/4.png", "s4", 1, 0.9)
     )
-    found = compare(RESULT, before, RESULT, after)
+    found = compare_preflights(TrainedModel(RESULT, before), TrainedModel(RESULT, after))
     page = comparison_document(found, everything=False, pictures=lambda: {"val/a/2.png": PICTURE}).page
     assert page is not None
     return page

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from cldc.cli.terminal import draw
-from cldc.insight.comparing import compare
+from cldc.insight.comparing import compare_preflights
 from cldc.insight.model import Insight, Suggestion, confusion, worst_mistakes
 from cldc.insight.page_pictures import pictures
+from cldc.insight.paired import TrainedModel
 from cldc.preflight.model import ModelPredictions
 from cldc.render.formats import render
 from cldc.render.preflight import OF_BEFORE, preflight_document, suggestion_blocks
@@ -41,7 +42,7 @@ def test_a_comparison_goes_by_content_and_not_by_name() -> None:
         ("train/b/6.png", "s6", 1, 0.8),
         ("book/a/9.png", "s9", 0, 0.1),
     )
-    found = compare(RESULT, before, RESULT, after)
+    found = compare_preflights(TrainedModel(RESULT, before), TrainedModel(RESULT, after))
     assert {move.after for move in found.added} == {"val/a/4-again.png", "train/b/6.png"}
     assert not found.removed
     assert [(m.before, m.label_before, m.label_after) for m in found.relabelled] == [
@@ -53,10 +54,10 @@ def test_a_comparison_goes_by_content_and_not_by_name() -> None:
     assert {m.before for m in found.broken} == {"val/a/5.png"}
     change = next(c for c in found.classes if (c.split, c.label) == ("val", "a"))
     assert (change.before, change.after) == (0.5, 0.75)
-    assert compare(RESULT, before, RESULT, before).same == 5
+    assert compare_preflights(TrainedModel(RESULT, before), TrainedModel(RESULT, before)).same == 5
     unknown = ModelPredictions((), (), "the predictions were not kept")
     for first, second in ((unknown, after), (before, unknown)):
-        found = compare(RESULT, first, RESULT, second)
+        found = compare_preflights(TrainedModel(RESULT, first), TrainedModel(RESULT, second))
         assert found.note == "the predictions were not kept"
         assert {c.label for c in found.classes} == set(CLASSES)
 
