@@ -41,7 +41,7 @@ def _trained(
     return report, book, saved, result.predictions
 
 
-def test_the_best_weights_say_of_every_image_what_they_said_in_the_training(
+def test_the_best_weights_predict_what_the_script_predicted(
     tmp_path: Path, short: Competition, environments_home: Path
 ) -> None:
     report, book, saved, predictions = _trained(tmp_path, short, builtin_script(short), environments_home)
@@ -54,7 +54,7 @@ def test_the_best_weights_say_of_every_image_what_they_said_in_the_training(
     assert sorted(i.predicted for i in saved.of("label_book")) == sorted(predictions)
 
 
-def test_a_script_that_judged_another_model_than_it_left_is_not_believed(
+def test_weights_of_another_model_than_the_script_evaluated_are_not_believed(
     tmp_path: Path, short: Competition, environments_home: Path
 ) -> None:
     source = builtin_script(short).path.read_text()

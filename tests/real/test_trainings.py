@@ -1,4 +1,4 @@
-"""Many trainings at once, with a real TensorFlow: the numbers of each alone, and nothing left running."""
+"""Many trainings at once, with a real TensorFlow: each has the numbers that it has alone, and nothing is left running."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_two_at_once_have_the_numbers_that_each_has_alone(
     assert together[2] == together[0]
 
 
-def test_one_command_trains_several_folders_and_tells_of_each(
+def test_one_command_trains_several_folders_and_reports_each(
     cldc: Cldc, tmp_path: Path, trainings: list[Training], book: LabelBook
 ) -> None:
     cldc = Cldc(cldc.home, {"CLDC_COMPETITION": str(SHAPES_PROFILE)})

@@ -152,7 +152,7 @@ def test_two_preflights_are_compared_by_name_or_id_as_table_json_and_page(cldc: 
     assert cldc("history", "--format", "csv").out.count("\n") == 3
 
 
-def test_a_judge_that_a_model_has_learned_is_refused(bare_cldc: Cldc, tmp_path: Path) -> None:
+def test_images_that_a_model_was_trained_on_cannot_judge(bare_cldc: Cldc, tmp_path: Path) -> None:
     before, after = make_dataset(tmp_path / "before"), make_dataset(tmp_path / "after", train=3)
     judge = before / "val"
     options = ("compare", before, after, "--repeat", "2", "--judge", judge)

@@ -1,4 +1,4 @@
-"""What a preflight teaches: comparisons by content, the page, and wrong labels found for real."""
+"""Comparisons of preflights by content, a preflight's page, and its pictures."""
 
 from __future__ import annotations
 

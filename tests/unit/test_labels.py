@@ -1,4 +1,4 @@
-"""What `cldc labels` says of labels that are known."""
+"""What `cldc labels` reports, given how probably each label is wrong."""
 
 from __future__ import annotations
 

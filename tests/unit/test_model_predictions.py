@@ -1,4 +1,4 @@
-"""What a preflight's model makes of every image: asked for real, doubted where it says other than the script did."""
+"""A model's predictions as they are stored, and what counts as a mistake."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cldc.preflight.result_store import read_predictions, save_predictions
 from tests.conftest import SHAPES_PROFILE, Cldc
 
 
-def test_what_was_learned_is_kept_as_it_was(tmp_path: Path) -> None:
+def test_predictions_are_read_as_they_were_stored(tmp_path: Path) -> None:
     place = tmp_path / "preflights" / "x.learned.json.gz"
     place.parent.mkdir()
     images = (

@@ -1,4 +1,4 @@
-"""Preflights, judged from small scripts of every kind of failure; what they train on, and what is remembered."""
+"""Small scripts with every kind of failure, what a training reads, and which downloads are kept."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_an_image_changed_since_it_was_validated_is_not_trained_on(
         fill(root, Training(report, builtin_script(shapes), book, shapes), Path(sys.executable), SILENT)
 
 
-def test_a_dataset_called_as_the_label_book_would_mix_with_it(
+def test_a_dataset_named_like_the_label_book_is_refused(
     tmp_path: Path, shapes: Competition, book: LabelBook
 ) -> None:
     report = validate(sample.draw(tmp_path / "Examples", shapes, images=8), shapes)

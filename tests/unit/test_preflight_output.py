@@ -1,4 +1,4 @@
-"""The training's output is understood however it comes in pieces and whatever stands between its lines."""
+"""The training's output is parsed in whatever pieces it arrives, and whatever else is printed between."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def saved(folder: Path) -> list[tuple[str, str]]:
     return [(each.path, each.describe()) for each in decisions.read(decisions.default_path(folder), RULES)]
 
 
-def test_only_who_has_the_address_is_answered(browser: Browser) -> None:
+def test_only_requests_from_the_page_are_answered(browser: Browser) -> None:
     stranger = Browser(browser.server)
     for address in ("/", "/?token=wrong", "/state", "/review.js", "/picture/small/0"):
         assert stranger.ask(address)[0] == 403

@@ -76,7 +76,7 @@ def test_images_weigh_what_the_real_ones_do(tmp_path: Path) -> None:
         assert (image.format, image.mode) == ("PNG", "L")
 
 
-def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
+def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     with pytest.raises(UsageError, match="already exists"):
         sample.draw(tmp_path / "mine", competition.load())
