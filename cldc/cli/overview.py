@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -110,11 +111,10 @@ def _account(app: ServerApp) -> str | None:
 
 
 def _preflight(app: ServerApp, report: ValidationReport) -> PreflightResult | None:
-    try:
-        server = app.server
-    except CldcError:  # the sandbox is not up, or the address is invalid
-        server = None
-    return find(app.home, dataset=report.dataset.hash, competition=app.competition, server=server)
+    servers = [""]
+    with contextlib.suppress(CldcError):  # the sandbox is not up, or the address is invalid
+        servers.append(app.server)
+    return find(app.home, dataset=report.dataset.hash, competition=app.competition, servers=servers)
 
 
 def _submissions(app: ServerApp) -> tuple[tuple[KnownSubmission, ...], dict[str, BoardResult]]:

@@ -96,15 +96,14 @@ def submit(
         (training,) = trainings_of(app, [report])
         preflight = None
         if not no_preflight:
-            # A full preflight on this server proves as much as one on this machine.
+            # A full preflight on this server proves as much as one on this machine, which `preflighted` finds below.
             preflight = find(
                 app.home,
                 dataset=report.dataset.hash,
                 competition=app.competition,
                 script=training.script.sha256,
                 label_book=training.label_book.hash,
-                server=app.rest.server,
-                server_only=not dry_run,
+                servers=("", app.rest.server) if dry_run else (app.rest.server,),
             )
         plan = plan_submission(
             me,

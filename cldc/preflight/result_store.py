@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -186,18 +186,16 @@ def find(
     competition: Competition,
     script: str | None = None,
     label_book: str | None = None,
-    server: str | None = None,
-    server_only: bool = False,
+    servers: Container[str] = ("",),
 ) -> PreflightResult | None:
     """Find the newest full preflight of a dataset, with the competition's command and epochs.
 
     Args:
         script: The SHA-256 that its script must have; None accepts any.
         label_book: The hash that its label book must have; None accepts any.
-        server: The CodaLab whose runs count besides this machine's own; runs on other servers prove nothing about it.
-        server_only: Whether only that server's runs count.
+        servers: Addresses of the CodaLabs whose runs count; empty for trainings on this machine. A run on one server proves
+            nothing about another.
     """
-    machines = (server,) if server_only else ("", server)
     for result in reversed(all_records(home)):
         trained = result.fingerprint
         if (
@@ -206,7 +204,7 @@ def find(
             == (dataset, competition.name, competition.run.command, competition.training.epochs)
             and script in (None, trained.script)
             and label_book in (None, trained.label_book)
-            and trained.server in machines
+            and trained.server in servers
         ):
             return result
     return None
