@@ -156,7 +156,7 @@ def quota(app: ServerApp) -> None:
     """
     with Ledger(app.home, reading=True) as ledger:
         me = contestant(app, ledger)
-        found = usage_by_source(app.competition.quota, me.tagged_bundles(), me.submissions, me.clock())
+        found = usage_by_source(me, me.tagged_bundles(), me.clock())
     # The requested result is on top; the two sources are beside it.
     data = {**to_data(found["together"]), "server": found["server"], "ledger": found["ledger"]}
     app.show(data, *_quota_blocks(found))

@@ -96,7 +96,7 @@ def plan_submission(
         description, described = "", SubmissionCheck("description", "", refusal=error.message, error=error)
     worksheet = worksheet_name(contestant.account, name, record.id)
     # The check of the description refuses an invalid name, which may be too long for the server's address.
-    own = state.own_bundles(record.id, worksheet) if is_name(name) else frozenset[str]()
+    own = state.submission_uuids(record.id, worksheet) if is_name(name) else frozenset[str]()
     done = _done_steps(state, record.id)
     # After a kill between tag and record, or a tag from another machine, it counts and replaces no entry.
     spent = TAG in done or any(bundle.uuid in own for bundle in state.tagged)
@@ -121,7 +121,7 @@ def plan_submission(
             preflight_check(preflight),
             described,
         ),
-        quota=current_quota(competition.quota, state.tagged, contestant.submissions, state.now),
+        quota=current_quota(contestant, state.tagged, state.now),
         replaces=tuple(Replaced(uuid, n, *state.score_and_rank(uuid)) for uuid, n in replaced.items()),
         supersedes=tuple(unscored),
         scored=tuple(bundle.uuid for bundle in competing if bundle.uuid not in unscored),
@@ -173,7 +173,7 @@ class AccountState:
             found[bundle.name].add(bundle.uuid)
         return found
 
-    def own_bundles(self, identity: str, worksheet: str) -> frozenset[str]:
+    def submission_uuids(self, identity: str, worksheet: str) -> frozenset[str]:
         """Find the uuids of a submission's bundles: those on its worksheet, from any machine, and those in the ledger."""
         known, rest = self.known.get(identity), self.contestant.rest
         found = [rest.worksheet(each.uuid, bundles=True) for each in rest.own_worksheets(worksheet)]
@@ -204,7 +204,7 @@ class AccountState:
             identity = contestant.submission_id(name, dataset_hash)
             worksheet = worksheet_name(account, name, identity)
             if identity in self.known or worksheet in worksheets:
-                own[name] = self.own_bundles(identity, worksheet)
+                own[name] = self.submission_uuids(identity, worksheet)
         tagged = {bundle.uuid for bundle in self.tagged}
         if submitted := next((name for name in own if own[name] & tagged), None):
             return submitted

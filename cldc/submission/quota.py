@@ -14,7 +14,6 @@ from cldc import quota as quotas
 from cldc.bundles.dependents import Usage
 from cldc.codalab import Bundle
 from cldc.codalab.failures import NotFound
-from cldc.competition import QuotaRule
 from cldc.errors import CodaLabError, UsageError
 from cldc.leaderboard import Leaderboard
 from cldc.ledger import TAG, KnownSubmission, Record, StepRecord, Withdrawal
@@ -25,26 +24,23 @@ from cldc.submission.context import Contestant
 _CLOCKS_APART = timedelta(seconds=2)
 
 
-def usage_by_source(
-    rule: QuotaRule, tagged: Iterable[Bundle], submissions: Iterable[KnownSubmission], now: datetime
-) -> dict[str, Quota]:
+def usage_by_source(contestant: Contestant, tagged: Iterable[Bundle], now: datetime) -> dict[str, Quota]:
     """Apply the rule to the account's tagged bundles on the server, to its submissions in the ledger, and to both together."""
-    shown, known = tuple(spent_on_server(tagged)), tuple(spent_by_ledger(submissions))
+    shown, known = tuple(spent_on_server(tagged)), tuple(spent_by_ledger(contestant.submissions))
     sources = {"server": shown, "ledger": known, "together": quotas.merge(known, shown)}
-    return {source: quotas.decide(rule, spent, now) for source, spent in sources.items()}
+    return {
+        source: quotas.decide(contestant.competition.quota, spent, now) for source, spent in sources.items()
+    }
 
 
-def current_quota(
-    rule: QuotaRule, tagged: Iterable[Bundle], submissions: Iterable[KnownSubmission], now: datetime
-) -> Quota:
+def current_quota(contestant: Contestant, tagged: Iterable[Bundle], now: datetime) -> Quota:
     """Compute the account's quota from ledger and server, whichever shows more."""
-    return usage_by_source(rule, tagged, submissions, now)["together"]
+    return usage_by_source(contestant, tagged, now)["together"]
 
 
 def read_quota(contestant: Contestant) -> Quota:
     """Read the account's quota as it is now."""
-    rule, tagged = contestant.competition.quota, contestant.tagged_bundles()
-    return current_quota(rule, tagged, contestant.submissions, contestant.clock())
+    return current_quota(contestant, contestant.tagged_bundles(), contestant.clock())
 
 
 def spent_by_ledger(submissions: Iterable[KnownSubmission]) -> Iterator[Spent]:

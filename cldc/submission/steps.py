@@ -499,7 +499,7 @@ def _require_allowed(context: SubmissionContext, bundle: Bundle) -> None:
     check_same_dataset(plan, context, tagged)
     now = context.clock()
     check_open(competition, now, plan.consent)
-    current_quota(competition.quota, tagged, context.submissions, now).require()
+    current_quota(context, tagged, now).require()
 
 
 def _is_within_quota(context: SubmissionContext, uuid: str) -> bool:
