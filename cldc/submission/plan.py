@@ -1,7 +1,7 @@
 """Plan a submission: its name, its progress, and everything that would lose, hide or waste it.
 
-The account's state is read once, and everything is checked before minutes of training. What may change until the tag is
-checked again by the steps.
+The account's state is read once, and everything is checked before minutes of training. What may change since is checked
+again before the upload and before the tag (`steps`).
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields, replace
 from datetime import timedelta
 from typing import NoReturn
@@ -31,8 +30,7 @@ from cldc.codalab.failures import NotFound, not_done
 from cldc.dataset import changes_since
 from cldc.errors import QuotaExceeded, RunFailed, SubmissionRefused
 from cldc.ledger import FAILED, LOST, SPENT, TAG, WITHDRAW, KnownSubmission
-from cldc.package import Package, pack
-from cldc.progress import SILENT, Observer
+from cldc.package import pack
 from cldc.submission.context import Contestant, SubmissionContext, step
 from cldc.submission.ledger_sync import sync_ledger
 from cldc.submission.model import (
@@ -81,11 +79,10 @@ def submit(contestant: Contestant, plan: Plan) -> Submission:
     lock = context.home / "locks" / f"submission-{record.id}.lock"
     with files.lock(lock, purpose=f"submitting {record.name}", observer=context.observer, timeout_seconds=60):
         again = _resume(context)
-        packing = begin_packing(context)
         for _ in range(_MOST_ROUNDS):
             try:
                 worksheet = make_worksheet(context)
-                dataset = upload_dataset(context, worksheet, packing)
+                dataset = upload_dataset(context, worksheet)
                 link_organisers(context, worksheet)
                 run = start_run(context, worksheet, dataset)
                 wait_for_run(context, run)
@@ -132,7 +129,8 @@ def _resume(context: SubmissionContext) -> bool:
     known = context.known
     if known.tagged is None:
         context.plan.require()
-        context.cl.start()  # its imports take seconds, during which the dataset is packed
+        _require_still_allowed(context)
+        context.cl.start()  # its imports take seconds
         return False
     if _is_hidden(context, known.uuid(TAG)):
         context.observer.note(
@@ -140,6 +138,19 @@ def _resume(context: SubmissionContext) -> bool:
         )
         context.forget(*PUBLISHED)
     return True
+
+
+def _require_still_allowed(context: SubmissionContext) -> None:
+    """Check, before anything is uploaded, what may have changed since planning: a training here takes minutes.
+
+    Nothing is refused if the submission has the tag already, from a killed call or another machine: the steps find it.
+    """
+    if context.plan.spent:
+        return
+    tagged = context.tagged_bundles()
+    own = {worksheet.uuid for worksheet in context.rest.own_worksheets(context.plan.worksheet)}
+    if own.isdisjoint(uuid for bundle in tagged for uuid in bundle.worksheets):
+        _require_allowed(context, tagged)
 
 
 def _forget_what_is_gone(context: SubmissionContext) -> None:
@@ -199,36 +210,17 @@ def make_worksheet(context: SubmissionContext) -> SubmissionWorksheet:
     return SubmissionWorksheet(find_or_make_worksheet(context, context.plan.worksheet, title=title))
 
 
-def begin_packing(context: SubmissionContext) -> Future[Package] | None:
-    """Create the zip in a thread, while CodaLab's client starts; None if an earlier attempt may have uploaded it."""
-    if context.known.steps:
-        return None
-    pool = ThreadPoolExecutor(1)
-    packing = pool.submit(_pack, context, SILENT)
-    pool.shutdown(wait=False)
-    return packing
-
-
-def _pack(context: SubmissionContext, observer: Observer) -> Package:
-    return pack(context.plan.report, context.home / "packages" / context.record.id, observer)
-
-
 @step("upload", UploadedDataset)
-def upload_dataset(
-    context: SubmissionContext, worksheet: SubmissionWorksheet, packing: Future[Package] | None
-) -> UploadedDataset:
+def upload_dataset(context: SubmissionContext, worksheet: SubmissionWorksheet) -> UploadedDataset:
     """Find or upload the dataset's bundle. The client creates it before sending the bytes, so it may be incomplete."""
     record = context.record
     candidates = own_bundles(context, worksheet.uuid, "dataset", record.dataset)
     if found := find_upload(context, candidates, record.dataset_hash):
         return UploadedDataset(found.uuid)
-    package = packing.result() if packing else None
-    if package is None or not package.path.exists():
-        package = _pack(context, context.observer)
     if kept := _upload_of_preflight(context):
         context.cl.add_bundle(worksheet.uuid, kept.uuid)
-        files.remove_tree(package.path.parent)
         return UploadedDataset(kept.uuid)
+    package = pack(context.plan.report, context.home / "packages" / record.id, context.observer)
     return UploadedDataset(upload(context, worksheet.uuid, package).uuid)
 
 
@@ -453,12 +445,21 @@ def _tag_within_quota(context: SubmissionContext, predictions: PredictionsBundle
     exceeds its own quota, it does not reject it). A client killed there leaves the tag until its next run, which checks
     again, as its ledger records that the step was begun. If the tag was withdrawn or the bundle
     removed by hand, only the machine that set the tag knows that it counts.
+
+    Raises:
+        StepsForgotten: The daemon would skip this bundle, so a new one must be created from the run.
+        CldcError: As from `_require_allowed`, or the other machines keep tagging.
     """
     uuid, tag = predictions.uuid, context.competition.submission.tag
     for number in range(_TRIES):
         bundle = context.rest.bundle(uuid)
         if tag not in bundle.tags:
-            _require_allowed(context, bundle)
+            tagged = context.tagged_bundles()
+            if reason := _why_outdated(context, bundle, tagged):
+                context.observer.note(f"Creating the predictions bundle again: {reason}.")
+                context.forget(*steps_from("predictions"))
+                raise StepsForgotten
+            _require_allowed(context, tagged)
             context.cl.set_tags(uuid, (*bundle.tags, tag))
         elif TAG not in context.begun and number == 0:
             return  # set by a run that is not in this ledger; it has checked the quota, or its machine will
@@ -473,21 +474,15 @@ def _tag_within_quota(context: SubmissionContext, predictions: PredictionsBundle
     )
 
 
-def _require_allowed(context: SubmissionContext, bundle: Bundle) -> None:
-    """Check conditions that may have changed since planning.
+def _require_allowed(context: SubmissionContext, tagged: Iterable[Bundle]) -> None:
+    """Check conditions that may have changed since planning, given the account's bundles that are ``tagged`` now.
 
     Raises:
-        StepsForgotten: The daemon would skip this bundle, so a new one must be created from the run.
         SubmissionRefused: It would replace another submission, its dataset has been submitted under another name, or the
             competition has closed, without the user's consent.
         QuotaExceeded: No submission is left.
     """
-    plan, competition = context.plan, context.competition
-    tagged = context.tagged_bundles()
-    if reason := _why_outdated(context, bundle, tagged):
-        context.observer.note(f"Creating the predictions bundle again: {reason}.")
-        context.forget(*steps_from("predictions"))
-        raise StepsForgotten
+    plan = context.plan
     competing = context.competing_submissions(tagged, context.record.name)
     foreseen = {*plan.supersedes, *plan.scored}
     if unforeseen := [other for other in competing if other.uuid not in foreseen]:
@@ -498,7 +493,7 @@ def _require_allowed(context: SubmissionContext, bundle: Bundle) -> None:
     sync_ledger(context, tagged)  # another machine may have submitted this dataset since
     check_same_dataset(plan, context, tagged)
     now = context.clock()
-    check_open(competition, now, plan.consent)
+    check_open(context.competition, now, plan.consent)
     current_quota(context, tagged, now).require()
 
 

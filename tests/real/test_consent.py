@@ -89,6 +89,24 @@ def test_a_changed_dataset_gets_a_name_of_its_own_and_keeps_it(stage: Stage, tmp
     assert_exactly_once(stage, account, submissions=4)
 
 
+@pytest.mark.parametrize(("name", "code"), [("first", 12), ("mine", 0)])
+def test_what_another_machine_submits_while_the_question_is_open_is_not_submitted_twice(
+    stage: Stage, tmp_path: Path, name: str, code: int
+) -> None:
+    """Under another name the same images are refused before the upload; the same submission is found."""
+    account, cldc, folder = stage.contestant(tmp_path)
+    env = {**stage.settings(account), "CLDC_HOME": str(cldc.home)}
+    asked = Terminal("submit", str(folder), "--no-preflight", cwd=tmp_path, columns=300, **env)
+    asked.until("Publish mine")
+    elsewhere = stage.person(tmp_path / "elsewhere", account)
+    elsewhere("submit", folder, "--name", name, "--no-preflight", "--yes")
+    asked.answer("[y/N]", "y")
+    ended, shown = asked.end()
+    assert ended == code, shown
+    assert ("already submitted as 'first'" in shown) == bool(code), shown
+    assert_exactly_once(stage, account)
+
+
 def test_links_out_of_the_dataset_are_published_only_by_name_and_metadata_is_reported(
     stage: Stage, tmp_path: Path
 ) -> None:
@@ -161,12 +179,16 @@ def test_a_closed_competition_is_refused_by_the_servers_clock(stage: Stage, tmp_
     assert "--after-closing" in behind.stderr
     assert not any(stage.made(account).values())
 
-    # What was still open when it was begun, and is not any more, gets no tag.
+    # What was still open when it was planned is not uploaded, and what was still open when it was uploaded gets no tag.
     early = "from datetime import datetime, UTC; from cldc.bundles.server_account import ServerClock; usual = ServerClock.__call__"
-    early += "; times = iter([datetime(2021, 9, 1, tzinfo=UTC)])"
-    early += "; ServerClock.__call__ = lambda clock: next(times, None) or usual(clock)"
-    late = odd(cldc, early, *submit)
-    assert late.returncode == 12, late
+    planned = f"{early}; times = iter([datetime(2021, 9, 1, tzinfo=UTC)])"
+    planned += "; ServerClock.__call__ = lambda clock: next(times, None) or usual(clock)"
+    assert odd(cldc, planned, *submit).returncode == 12
+    assert not any(stage.made(account).values())
+    uploaded = f"{early}; from cldc.codalab import Cl; make = Cl.make"
+    uploaded += "; ServerClock.__call__ = lambda clock: datetime(2021, 9, 1, tzinfo=UTC)"
+    uploaded += "; Cl.make = lambda *a, **b: (make(*a, **b), setattr(ServerClock, '__call__', usual))[0]"
+    assert odd(cldc, uploaded, *submit).returncode == 12
     assert [len(bundles) for bundles in stage.made(account).values()] == [1, 1, 1, 0]
 
     assert not cldc(*submit, "--after-closing", "--format", "json").data["again"]
