@@ -141,14 +141,6 @@ class Withdrawal:
 
 
 @dataclass(frozen=True, slots=True)
-class FailedRun:
-    """A submission's last run, which failed for a reason in one line."""
-
-    uuid: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class KnownSubmission:
     """A submission with its steps, in the order of their start."""
 
@@ -196,10 +188,10 @@ class KnownSubmission:
         }
 
     @property
-    def failed_run(self) -> FailedRun | None:
-        """The last run, if it failed."""
+    def run_failure(self) -> str:
+        """Why the last run failed, in one line; empty if it did not. Its uuid is ``uuid(FAILED)``."""
         step = self.finished(FAILED)
-        return None if step is None else FailedRun(step.result["uuid"], step.result["reason"])
+        return "" if step is None else step.result["reason"]
 
     @property
     def run_measure(self) -> tuple[float, int] | None:
@@ -359,21 +351,20 @@ class Ledger:
 
     def add(self, record: Record) -> None:
         """Record an intent; an existing record stays unchanged."""
-        *values, created = astuple(record)
-        with self._errors():
-            self._insert("INSERT OR IGNORE", "submission", *values, created.isoformat())
+        self.add_submissions([KnownSubmission(record, {})])
 
-    def add_submissions(self, submissions: Iterable[KnownSubmission]) -> None:
-        """Record submissions with their steps, all of them or none; known ones stay unchanged."""
-        known = {record.id for record in self.records()}
+    def add_submissions(self, submissions: Iterable[KnownSubmission]) -> tuple[Record, ...]:
+        """Record submissions with their steps, all of them or none, and return the new ones; known ones stay unchanged."""
+        added = []
         with self._errors(), self._transaction():
             for submission in submissions:
-                *values, created = astuple(submission.record)
-                if submission.record.id in known:
-                    continue
-                self._insert("INSERT", "submission", *values, created.isoformat())
-                for step in submission.steps.values():
-                    self._put(submission.record.id, step)
+                record = submission.record
+                *values, created = astuple(record)
+                if self._insert("INSERT OR IGNORE", "submission", *values, created.isoformat()):
+                    added.append(record)
+                    for step in submission.steps.values():
+                        self._put(record.id, step)
+        return tuple(added)
 
     def records(self) -> tuple[Record, ...]:
         """Read the records of all submissions, oldest first."""
@@ -438,7 +429,7 @@ class Ledger:
                 known = before.get(result.bundle)
                 if known is None or (known.rank, known.score) != (result.rank, result.score):
                     bundle, name, updated, *shown = astuple(result)
-                    row = (competition, bundle, name, _stamp(updated), *shown)
+                    row = (competition, bundle, name, _utc_text(updated), *shown)
                     self._insert("INSERT OR IGNORE", "place", *row)
                     before[bundle] = result
 
@@ -478,15 +469,17 @@ class Ledger:
         self._database.execute("COMMIT")
 
     def _put(self, submission: str, step: StepRecord) -> None:
-        finished = _stamp(step.finished) if step.finished else None
+        finished = _utc_text(step.finished) if step.finished else None
         result = json.dumps(dict(step.result), sort_keys=True)
         self._insert(
-            "INSERT OR REPLACE", "step", submission, step.name, _stamp(step.started), finished, result
+            "INSERT OR REPLACE", "step", submission, step.name, _utc_text(step.started), finished, result
         )
 
-    def _insert(self, verb: str, table: str, *values: Value) -> None:
+    def _insert(self, verb: str, table: str, *values: Value) -> bool:
+        """Insert a row with its checksum; return whether it was inserted, which ``INSERT OR IGNORE`` may not do."""
         row = (*values, _checksum(table, values))
-        self._database.execute(f"{verb} INTO {table} VALUES ({','.join('?' * len(row))})", row)
+        places = ",".join("?" * len(row))
+        return self._database.execute(f"{verb} INTO {table} VALUES ({places})", row).rowcount > 0
 
     def _select(self, table: str, which: str = "", *values: str) -> list[tuple[Any, ...]]:
         """Select rows, verify their checksums and return the rows without them."""
@@ -523,7 +516,7 @@ def _checksum(table: str, values: Sequence[Value]) -> str:
     return hash_bytes(json.dumps([table, *values]))[:16]
 
 
-def _stamp(moment: datetime) -> str:
+def _utc_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat()
 
 

@@ -15,28 +15,20 @@ from cldc.submission.context import Contestant
 
 def sync_ledger(contestant: Contestant, tagged: Iterable[Bundle]) -> tuple[Record, ...]:
     """Add unknown submissions among the account's `tagged_bundles` to the ledger, and return them."""
-    submissions = contestant.ledger.submissions()
-    known = {submission.record.id for submission in submissions}
-    uuids = frozenset[str]().union(*(submission.uuids for submission in submissions))
+    uuids = frozenset[str]().union(*(known.uuids for known in contestant.ledger.submissions()))
     try:
         found = _find_submissions(contestant, [b for b in tagged if b.uuid not in uuids])
     except CodaLabError:  # the next call tries again
         return ()
-    added: dict[str, KnownSubmission] = {}
-    for submission in found:
-        if submission.record.id not in known:
-            added.setdefault(submission.record.id, submission)
-    contestant.ledger.add_submissions(added.values())
-    return tuple(submission.record for submission in added.values())
+    return contestant.ledger.add_submissions(found)
 
 
 def rebuild_ledger(contestant: Contestant) -> tuple[Record, ...]:
     """Do `sync_ledger`, and add unfinished submissions too; `cldc submit` finds their progress on the server."""
-    added = list(sync_ledger(contestant, contestant.tagged_bundles()))
-    submissions = contestant.ledger.submissions()
-    known = {submission.record.id for submission in submissions}
-    read = {submission.uuid("worksheet") for submission in submissions}
+    tagged = sync_ledger(contestant, contestant.tagged_bundles())
+    read = {known.uuid("worksheet") for known in contestant.ledger.submissions()}
     created = contestant.rest.own_worksheets(prefix=worksheet_prefix(contestant.account))
+    unfinished = []
     unread = [each for each in created if each.title.startswith(TITLE) and each.uuid not in read]
     for worksheet in read_each(contestant, unread):
         name = worksheet.title.removeprefix(TITLE)
@@ -44,12 +36,9 @@ def rebuild_ledger(contestant: Contestant) -> tuple[Record, ...]:
             record = contestant.new_record(
                 name, dataset_hash_of(bundle) or "", dataset=bundle.name, created=bundle.created
             )
-            expected = worksheet_name(contestant.account, name, record.id)
-            if record.id not in known and worksheet.name == expected:
-                contestant.ledger.add(record)
-                known.add(record.id)
-                added.append(record)
-    return tuple(added)
+            if worksheet.name == worksheet_name(contestant.account, name, record.id):
+                unfinished.append(KnownSubmission(record, {}))
+    return (*tagged, *contestant.ledger.add_submissions(unfinished))
 
 
 def _find_submissions(contestant: Contestant, bundles: Sequence[Bundle]) -> list[KnownSubmission]:

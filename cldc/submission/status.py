@@ -10,7 +10,7 @@ from cldc.codalab import Bundle, Rest, log_tail, progress_of
 from cldc.competition import Competition
 from cldc.errors import CodaLabError
 from cldc.leaderboard import Leaderboard, Row
-from cldc.ledger import TAG, KnownSubmission, Record
+from cldc.ledger import FAILED, TAG, KnownSubmission, Record
 from cldc.submission.context import Contestant
 from cldc.submission.model import STEPS
 from cldc.submission.quota import has_lost_tag
@@ -150,14 +150,14 @@ def _unfinished_status(known: KnownSubmission, rest: Rest, now: datetime) -> Sub
     """Find the status of an unfinished submission: its first step that is not done, with the server's view of a run."""
     record = known.record
     step = next(name for name in STEPS if known.finished(name) is None)
-    begun, failed = known.steps.get(step), known.failed_run
+    begun = known.steps.get(step)
     since = begun.started if begun else record.created
     detail, log, action = "", "", _GO_ON if now - since > _BROKEN_OFF else ""
     if step == "train":
         detail, log, action = _run_status(rest, known.uuid("run"), now)
-    elif step == "run" and failed is not None:
-        detail = f"the run failed: {failed.reason}"
-        log = log_tail(rest, failed.uuid)
+    elif step == "run" and known.run_failure:
+        detail = f"the run failed: {known.run_failure}"
+        log = log_tail(rest, known.uuid(FAILED))
         action = "no quota was spent; `cldc submit` again repeats the run with what was uploaded."
     return SubmissionStatus(
         record.id, record.name, step, since, detail, "", None, record.dataset_hash, log, action

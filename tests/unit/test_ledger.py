@@ -20,7 +20,7 @@ from cldc import ledger as ledgers
 from cldc import process
 from cldc.errors import StorageError
 from cldc.files import LockTimeout
-from cldc.ledger import FILE, BoardResult, Ledger, LedgerUnusable, set_aside
+from cldc.ledger import FILE, BoardResult, KnownSubmission, Ledger, LedgerUnusable, StepRecord, set_aside
 from cldc.submission.model import (
     FinishedRun,
     OrganisersBundles,
@@ -46,6 +46,19 @@ def test_a_step_is_known_from_its_intent_on(tmp_path: Path) -> None:
         assert ledger.records() == (RECORD,)
         ledger.forget("id1", ("upload",))
         assert not ledger.steps("id1")
+
+
+def test_a_submission_that_is_known_stays_as_it_is(tmp_path: Path) -> None:
+    """Another process may have found the same one on the server a moment before."""
+
+    def found(uuid: str) -> KnownSubmission:
+        step = StepRecord("upload", RECORD.created, RECORD.created, {"uuid": uuid})
+        return KnownSubmission(RECORD, {"upload": step})
+
+    with Ledger(tmp_path) as ledger:
+        assert ledger.add_submissions([found("0x1"), found("0x2")]) == (RECORD,)
+        assert ledger.add_submissions([found("0x3")]) == ()
+        assert ledger.submissions() == (found("0x1"),)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
