@@ -104,5 +104,5 @@ def _visible_runs(account: ServerAccount) -> Iterator[PastRun]:
     if script is None:
         return
     for bundle in account.rest.search(dependency=script, most=_MOST_LOOKED_AT):
-        if bundle.type == "run" and bundle.final and bundle.failure is None and bundle.seconds > 0:
+        if bundle.type == "run" and bundle.failure is None and bundle.seconds > 0:
             yield PastRun(bundle.seconds, 0, own=bundle.owner == account.account)

@@ -98,8 +98,7 @@ class Usage:
             yield f"{_called(user)} depends on it"
         if worksheets is not None and (others := sorted(set(bundle.worksheets) - worksheets)):
             yield f"it is also on the worksheet {others[0]}"
-        failed = bundle.final and bundle.failure is not None
-        if bundle.type == "make" and not failed and (user := self._evaluating(bundle)):
+        if bundle.type == "make" and not bundle.failed and (user := self._evaluating(bundle)):
             yield f"it may be under evaluation: {_called(user)} depends on the same bundles"
 
     def _evaluating(self, submission: Bundle) -> Bundle | None:

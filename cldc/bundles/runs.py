@@ -60,8 +60,7 @@ def find_or_start_run(
     )
     wanted = {(dependency.key, dependency.parent) for dependency in dependencies}
     for bundle in candidates:
-        usable = not bundle.final or bundle.failure is None
-        if usable and {(d.key, d.parent) for d in bundle.dependencies} == wanted:
+        if not bundle.failed and {(d.key, d.parent) for d in bundle.dependencies} == wanted:
             return bundle.uuid, True
     uuid = account.cl.run(
         worksheet, command, dependencies, image=form.image, name=form.name, description=description

@@ -85,7 +85,7 @@ def _arrived(account: ServerAccount, bundle: Bundle) -> bool:
         except NotFinished:
             account.cl.remove(bundle.uuid)
             return False
-    if bundle.final and bundle.failure is None:
+    if bundle.failure is None:
         return True
     if bundle.final or (bundle.created is not None and account.clock() - bundle.created > _ABANDONED):
         account.cl.remove(bundle.uuid)
@@ -96,5 +96,5 @@ def finished_uploads(bundles: Iterable[Bundle]) -> Iterator[tuple[str, Bundle]]:
     """Select the good uploads of datasets, each with its dataset's hash."""
     for bundle in bundles:
         dataset_hash = dataset_hash_of(bundle)
-        if dataset_hash and bundle.final and bundle.failure is None:
+        if dataset_hash and bundle.failure is None:
             yield dataset_hash, bundle

@@ -22,7 +22,7 @@ from cldc.render.formats import to_data
 from cldc.render.submission import quota_line
 from cldc.submission.cleanup import Kept, Orphan, Orphans, find_orphans, remove_orphans
 from cldc.submission.ledger_sync import sync_ledger
-from cldc.submission.quota import find_tagged, usage_by_source
+from cldc.submission.quota import find_tagged, read_quota, usage_by_source
 from cldc.submission.quota import withdraw as take_back
 from cldc.submission.status import SubmissionStatus, fetch_statuses
 from cldc.text import plural
@@ -210,13 +210,14 @@ def withdraw(app: ServerApp, *, submission: str, yes: bool) -> None:
         found = find_tagged(me, submission)
         name = found.record.name
         app.confirm(f"remove the tag of {name} on {app.rest.server}, so that it is not scored", yes=yes)
-        result = take_back(me, found, lambda: board_if_any(app, account=app.credentials.username))
-    counts = "still counts" if result.spent else "no longer counts"
+        gone = take_back(me, found, lambda: board_if_any(app, account=app.credentials.username))
+        left = read_quota(me)
+    counts = "still counts" if gone.spent else "no longer counts"
     app.show(
-        result,
-        Line(f"{result.name} ({result.bundle}) no longer carries the tag.", "good"),
-        Line(f"It {counts} against the quota: {result.why}."),
-        Line(quota_line(result.quota)),
+        {"name": name, "bundle": gone.uuid, "spent": gone.spent, "why": gone.why, "quota": left},
+        Line(f"{name} ({gone.uuid}) no longer carries the tag.", "good"),
+        Line(f"It {counts} against the quota: {gone.why}."),
+        Line(quota_line(left)),
     )
 
 

@@ -137,6 +137,11 @@ class Bundle(Struct, frozen=True, kw_only=True):
         return self.state in FINAL_STATES
 
     @property
+    def failed(self) -> bool:
+        """Whether it ended and can't be used."""
+        return self.final and self.failure is not None
+
+    @property
     def failure(self) -> str | None:
         """Why it can't be used, or None. ``ready`` alone says nothing: a failing run can end so."""
         code = "" if self.exit_code in (None, 0) else f"exit code {self.exit_code}"

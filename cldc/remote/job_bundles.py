@@ -95,8 +95,7 @@ def _run(remote: Remote, job: Job, bundles: list[Bundle], data: Bundle, *, scrip
     command = remote_command(job.training.competition, dataset=data.name)
     runs = [b for b in bundles if (b.type, b.command) == ("run", command) and b.uuid != job.known]
     for bundle in runs:
-        failed = bundle.final and bundle.failure is not None
-        if failed and not remote.keep and not Usage(remote).why_needed(bundle.uuid):
+        if bundle.failed and not remote.keep and not Usage(remote).why_needed(bundle.uuid):
             remote.cl.remove(bundle.uuid)
     uuid, found = find_or_start_run(
         remote,

@@ -169,7 +169,7 @@ class _Finder:
         )
 
     def _why(self, bundle: Bundle, has_submission: bool) -> str:
-        if bundle.final and bundle.failure is not None:
+        if bundle.failed:
             return f"it is {bundle.state}"
         if has_submission:
             return "the submission does not depend on it"

@@ -20,11 +20,11 @@ from cldc.bundles.runs import organisers_uuid
 from cldc.bundles.worksheets import worksheet_name, worksheet_prefix
 from cldc.codalab import Bundle, User
 from cldc.competition import Competition
-from cldc.dataset import OutwardLink
+from cldc.dataset import Dataset, OutwardLink
 from cldc.errors import CldcError, QuotaExceeded, SubmissionRefused
 from cldc.identifiers import is_name
 from cldc.leaderboard import Leaderboard
-from cldc.ledger import TAG, WITHDRAW, BoardResult, KnownSubmission
+from cldc.ledger import TAG, WITHDRAW, BoardResult, KnownSubmission, Record
 from cldc.preflight.model import PreflightResult
 from cldc.preflight.predictions_file import ExpectedLabels
 from cldc.quota import Quota
@@ -74,9 +74,9 @@ def plan_submission(
     Raises:
         Unreachable, CredentialsError: The server can't be read, so no plan is possible.
     """
-    dataset, competition = report.dataset, contestant.competition
+    dataset = report.dataset
     state = fetch_account_state(contestant, board)
-    chosen, name = bool(name), name or state.free_name(dataset.name, dataset.hash)
+    name, named = _choose_name(state, dataset, name)
     record = contestant.new_record(
         name,
         dataset.hash,
@@ -85,15 +85,7 @@ def plan_submission(
         dataset=dataset.name,
         preflight=preflight.fingerprint.id if preflight else None,
     )
-    why = "as chosen" if chosen else "after the folder"
-    if name != dataset.name and not chosen:
-        why = f"because {dataset.name} is an earlier submission of another dataset"
-    try:
-        form = competition.submission.description
-        description = descriptions.compose(form, name=name, institution=institution, link=link)
-        described = SubmissionCheck("description", f"{description!r}, which the board reads correctly")
-    except SubmissionRefused as error:
-        description, described = "", SubmissionCheck("description", "", refusal=error.message, error=error)
+    description, described = _compose_description(contestant.competition, record)
     worksheet = worksheet_name(contestant.account, name, record.id)
     # The check of the description refuses an invalid name, which may be too long for the server's address.
     own = state.submission_uuids(record.id, worksheet) if is_name(name) else frozenset[str]()
@@ -117,7 +109,7 @@ def plan_submission(
         spent=spent,
         checks=(
             _check("dataset", lambda: _dataset(report)),
-            SubmissionCheck("name", f"{name}, {why}"),
+            named,
             preflight_check(preflight),
             described,
         ),
@@ -127,6 +119,28 @@ def plan_submission(
         scored=tuple(bundle.uuid for bundle in competing if bundle.uuid not in unscored),
     )
     return replace(plan, checks=(*plan.checks, *_checks(plan, state, preflight)))
+
+
+def _choose_name(state: AccountState, dataset: Dataset, wanted: str) -> tuple[str, SubmissionCheck]:
+    """Choose the submission's name, and say why it is called so."""
+    name, why = wanted, "as chosen"
+    if not wanted:
+        name, why = state.free_name(dataset.name, dataset.hash), "after the folder"
+        if name != dataset.name:
+            why = f"because {dataset.name} is an earlier submission of another dataset"
+    return name, SubmissionCheck("name", f"{name}, {why}")
+
+
+def _compose_description(competition: Competition, record: Record) -> tuple[str, SubmissionCheck]:
+    """Compose the description for the board, and check it; it is empty if the board would hide or garble it."""
+    form = competition.submission.description
+    try:
+        description = descriptions.compose(
+            form, name=record.name, institution=record.institution, link=record.link
+        )
+    except SubmissionRefused as error:
+        return "", SubmissionCheck("description", "", refusal=error.message, error=error)
+    return description, SubmissionCheck("description", f"{description!r}, which the board reads correctly")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ a withdrawn submission is given back only if all visible evidence says that the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from cldc import quota as quotas
@@ -71,21 +71,6 @@ def has_lost_tag(bundle: Bundle | None, tag: str) -> bool:
 # Withdrawing -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Withdrawn:
-    """A submission whose tag was removed.
-
-    Attributes:
-        spent: Whether it still counts against the quota; ``why`` gives the reason.
-    """
-
-    name: str
-    bundle: str
-    spent: bool
-    why: str
-    quota: Quota
-
-
 def find_tagged(contestant: Contestant, name: str) -> KnownSubmission:
     """Find the one tagged submission with that name, or whose tagged bundle has that uuid.
 
@@ -117,7 +102,7 @@ def find_tagged(contestant: Contestant, name: str) -> KnownSubmission:
 
 def withdraw(
     contestant: Contestant, submission: KnownSubmission, read_board: Callable[[], Leaderboard | None]
-) -> Withdrawn:
+) -> Withdrawal:
     """Remove the tag, if it is still set, and then read the board, as late as possible.
 
     Raises:
@@ -128,9 +113,7 @@ def withdraw(
         contestant.codalab.untag(uuid, tag)
         if tag in contestant.anonymous.bundle(uuid).tags:
             raise CodaLabError(f"The server still shows the tag on {uuid}.", action="Run the command again.")
-    board, now = read_board(), contestant.clock()
-    gone = record_withdrawal(contestant, submission, board, now)
-    return Withdrawn(submission.record.name, uuid, gone.spent, gone.why, read_quota(contestant))
+    return record_withdrawal(contestant, submission, read_board(), contestant.clock())
 
 
 def record_withdrawal(

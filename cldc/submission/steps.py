@@ -332,8 +332,7 @@ def make_predictions(
         context.competition.submission.tag,
     )
     for bundle in own_bundles(context, worksheet.uuid, "make", record.name):
-        failed = bundle.final and bundle.failure is not None
-        if not failed:
+        if not bundle.failed:
             if {(d.parent, d.parent_path) for d in bundle.dependencies} != {(run.uuid, file)}:
                 continue
             if tag in bundle.tags or not _why_outdated(context, bundle, context.tagged_bundles()):
