@@ -16,7 +16,7 @@ from cldc.competition import Competition
 from cldc.progress import SILENT, Observer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ServerAccount:
     """A competition account on a server, used from this machine.
 

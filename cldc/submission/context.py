@@ -19,7 +19,7 @@ P = ParamSpec("P")
 R = TypeVar("R", bound=StepResult)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Contestant(ServerAccount):
     """An account that takes part in a competition, and this machine's ledger of its submissions.
 
@@ -80,7 +80,7 @@ class Contestant(ServerAccount):
         return [bundle for bundle in tagged if not by_name or bundle.name == name]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SubmissionContext(Contestant):
     """The context of a submission's steps: its contestant and its plan.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import NoReturn
 
@@ -72,9 +72,7 @@ def submit(contestant: Contestant, plan: Plan) -> Submission:
     Raises:
         CldcError: A step failed; finished steps are kept, and the next call resumes there.
     """
-    context = SubmissionContext(
-        **{f.name: getattr(contestant, f.name) for f in fields(contestant)}, plan=plan
-    )
+    context = SubmissionContext(**vars(contestant), plan=plan)
     record, competition = plan.record, contestant.competition
     lock = context.home / "locks" / f"submission-{record.id}.lock"
     with files.lock(lock, purpose=f"submitting {record.name}", observer=context.observer, timeout_seconds=60):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -131,9 +131,7 @@ def test_a_dataset_that_someone_else_submits_under_another_name_meanwhile_is_not
         me = contestant(by_name, rest, ME, ledger=ledger, home=tmp_path, now=NOW - timedelta(days=1))
         record = me.new_record("mine", "hash0", dataset="data")
         ledger.add(record)
-        context = SubmissionContext(
-            **{f.name: getattr(me, f.name) for f in fields(me)}, plan=plan(record, by_name)
-        )
+        context = SubmissionContext(**vars(me), plan=plan(record, by_name))
         submit(server, shapes, 0)
         if killed:
             (other,) = sync_ledger(me, me.tagged_bundles())
