@@ -38,7 +38,7 @@ class PastRun:
         return self.seconds * (min(1.0, images / self.images) if self.images else 1.0)
 
 
-def submitted_runs(submissions: Iterable[KnownSubmission]) -> Iterator[PastRun]:
+def runs_of_submissions(submissions: Iterable[KnownSubmission]) -> Iterator[PastRun]:
     """List the runs of submissions in the ledger."""
     for submission in submissions:
         if submission.run_measure is not None:
@@ -46,7 +46,7 @@ def submitted_runs(submissions: Iterable[KnownSubmission]) -> Iterator[PastRun]:
             yield PastRun(seconds, images, own=True)
 
 
-def preflight_runs(account: ServerAccount, results: Iterable[PreflightResult]) -> Iterator[PastRun]:
+def runs_of_preflights(account: ServerAccount, results: Iterable[PreflightResult]) -> Iterator[PastRun]:
     """List the preflights that ran on the server."""
     competition = account.competition
     wanted = (account.rest.server, competition.name, competition.run.command)

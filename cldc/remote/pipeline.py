@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from cldc.bundles.attempts import BROKEN_OFF, repeat
-from cldc.bundles.computing_time import check_time, preflight_runs
+from cldc.bundles.computing_time import check_time, runs_of_preflights
 from cldc.bundles.lost_dependency import lost_dependency, lost_dependency_twice
 from cldc.bundles.runs import READ_SECONDS
 from cldc.codalab import Bundle, User
@@ -135,7 +135,7 @@ class _Batch:
     def _require_time(self, user: User) -> None:
         """Give up jobs for which the account lacks computing time, except those with a run of an earlier call."""
         remote = self._remote
-        known = list(preflight_runs(remote, all_records(remote.home)))
+        known = list(runs_of_preflights(remote, all_records(remote.home)))
         for job in list(self._waiting):
             images = job.training.report.total
             try:

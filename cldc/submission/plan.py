@@ -14,13 +14,13 @@ from datetime import datetime
 from pathlib import PurePath
 
 from cldc import description as descriptions
-from cldc.bundles.computing_time import check_time, preflight_runs, submitted_runs
+from cldc.bundles.computing_time import check_time, runs_of_preflights, runs_of_submissions
 from cldc.bundles.dependents import creation_key
 from cldc.bundles.runs import organisers_uuid
 from cldc.bundles.worksheets import worksheet_name, worksheet_prefix
 from cldc.codalab import Bundle, User
 from cldc.competition import Competition
-from cldc.dataset import Dataset, OutwardLink
+from cldc.dataset import OutwardLink
 from cldc.errors import CldcError, QuotaExceeded, SubmissionRefused
 from cldc.identifiers import is_name
 from cldc.leaderboard import Leaderboard
@@ -76,7 +76,7 @@ def plan_submission(
     """
     dataset = report.dataset
     state = fetch_account_state(contestant, board)
-    name, named = _choose_name(state, dataset, name)
+    wanted, name = name, name or state.free_name(dataset.name, dataset.hash)
     record = contestant.new_record(
         name,
         dataset.hash,
@@ -109,7 +109,7 @@ def plan_submission(
         spent=spent,
         checks=(
             _check("dataset", lambda: _dataset(report)),
-            named,
+            _name(wanted, record),
             preflight_check(preflight),
             described,
         ),
@@ -119,16 +119,6 @@ def plan_submission(
         scored=tuple(bundle.uuid for bundle in competing if bundle.uuid not in unscored),
     )
     return replace(plan, checks=(*plan.checks, *_checks(plan, state, preflight)))
-
-
-def _choose_name(state: AccountState, dataset: Dataset, wanted: str) -> tuple[str, SubmissionCheck]:
-    """Choose the submission's name, and say why it is called so."""
-    name, why = wanted, "as chosen"
-    if not wanted:
-        name, why = state.free_name(dataset.name, dataset.hash), "after the folder"
-        if name != dataset.name:
-            why = f"because {dataset.name} is an earlier submission of another dataset"
-    return name, SubmissionCheck("name", f"{name}, {why}")
 
 
 def _compose_description(competition: Competition, record: Record) -> tuple[str, SubmissionCheck]:
@@ -306,6 +296,17 @@ def _dataset(report: ValidationReport) -> str:
     return f"{report.total:,} images, no errors, {plural(warnings, 'warning')}"
 
 
+def _name(wanted: str, record: Record) -> SubmissionCheck:
+    """Say why the submission is called so: somebody ``wanted`` the name, or it is the folder's or the next free one."""
+    if wanted:
+        why = "as chosen"
+    elif record.name == record.dataset:
+        why = "after the folder"
+    else:
+        why = f"because {record.dataset} is an earlier submission of another dataset"
+    return SubmissionCheck("name", f"{record.name}, {why}")
+
+
 def _metadata(report: ValidationReport) -> str | SubmissionCheck:
     summary = report.metadata.summary
     if not summary:
@@ -338,8 +339,8 @@ def _time(
 ) -> SubmissionCheck:
     contestant = state.contestant
     known = [
-        *submitted_runs(contestant.submissions),
-        *preflight_runs(contestant, [preflight] if preflight else []),
+        *runs_of_submissions(contestant.submissions),
+        *runs_of_preflights(contestant, [preflight] if preflight else []),
     ]
     finding, tight = check_time(contestant, state.user, known, images=report.total)
     return SubmissionCheck("time", finding, warning=tight)

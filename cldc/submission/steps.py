@@ -440,8 +440,8 @@ def _tag_within_quota(context: SubmissionContext, predictions: PredictionsBundle
 
     Limits: between tag and check one tag too many may be visible for a fraction of a second (the daemon defers what
     exceeds its own quota, it does not reject it). A client killed there leaves the tag until its next run, which checks
-    again, as its ledger records that the step was begun. If the tag was withdrawn or the bundle
-    removed by hand, only the machine that set the tag knows that it counts.
+    again, as its ledger records that the step was begun. If the tag was withdrawn or the bundle removed by hand, only the
+    machine that set the tag knows that it counts.
 
     Raises:
         StepsForgotten: The daemon would skip this bundle, so a new one must be created from the run.
