@@ -66,14 +66,14 @@ class Quota:
 
 
 def merge(ledger: Iterable[Spent], server: Iterable[Spent]) -> tuple[Spent, ...]:
-    """Merge both lists by bundle, oldest first; of two times for one bundle the later counts."""
+    """Merge both lists by bundle; of two times for one bundle the later counts."""
     spent: dict[str, Spent] = {s.uuid: s for s in ledger}
     for other in server:
         known = spent.get(other.uuid)
         spent[other.uuid] = (
             other if known is None else Spent(other.uuid, other.name, max(known.time, other.time), "both")
         )
-    return tuple(sorted(spent.values(), key=lambda s: (s.time, s.uuid)))
+    return tuple(spent.values())
 
 
 def decide(rule: QuotaRule, spent: Iterable[Spent], now: datetime) -> Quota:
