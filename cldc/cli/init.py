@@ -201,7 +201,7 @@ def _next(folder: Path, answers: Answers | None, ci: str | None, *, sandboxed: b
     yield "check the images: cldc validate"
     if sandboxed and ci != "classroom":  # it has the label book, without which no preflight runs
         yield "start the CodaLab of this machine: cldc sandbox up"
-    yield "train on them here: cldc preflight"
+    yield "train on the images here: cldc preflight"
     if ci == "classroom":
         yield "put the label book into the folder label_book, then commit and push: each push is checked"
         yield "pack what you hand in: cldc package"

@@ -74,7 +74,7 @@ def logout(app: ServerApp) -> None:
     if account and not gone:
         raise CredentialsError(
             f"No account {account!r} on {app.server} is remembered.",
-            action="`cldc whoami` shows which one is used.",
+            action="`cldc whoami --all` lists the remembered ones.",
         )
     if not gone:
         text = f"No account on {app.server} was remembered."
