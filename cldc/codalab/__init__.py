@@ -1,8 +1,8 @@
 """The only package that knows CodaLab.
 
-Start at `CodaLab`: its `rest` reads, its `cl` changes. `rest` sends its requests through `connection` (sign-in, retries) and
-`transport` (network), and reads the answers with `json_api`; `cl` talks to `inside/session.py`, which runs in the codalab
-environment. `failures` holds the errors that `cldc.errors` lacks.
+Start at `CodaLab`: its `rest` reads, its `cl` makes most changes. `rest` sends its requests through `connection` (sign-in,
+retries) and `transport` (network), and reads the answers with `json_api`; `cl` talks to `inside/session.py`, which runs in the
+codalab environment. `failures` holds the errors that `cldc.errors` lacks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Change things on CodaLab: `cl` commands as typed methods.
+"""Change things on CodaLab: `cl` commands as typed methods; `rest` names the changes that are made otherwise.
 
 Bundles and worksheets are given by uuid, since a name means the last bundle of that name on a worksheet. Values are joined
 to their options with ``=``, so that `cl` can't mistake one for an option, and are never empty, which would open an editor.
@@ -142,21 +142,6 @@ class Cl(ClSession):
         if description:
             options.append(f"--description={_ascii('description', description)}")
         return options
-
-    def set_public(self, bundles: Iterable[str], worksheet: str | None = None) -> None:
-        """Let everyone read the bundles, and the worksheet if one is named."""
-        self._permit(bundles, worksheet, "read")
-
-    def set_private(self, bundles: Iterable[str], worksheet: str | None = None) -> None:
-        """Let only their owner read the bundles, and the worksheet if one is named."""
-        self._permit(bundles, worksheet, "none")
-
-    def _permit(self, bundles: Iterable[str], worksheet: str | None, permission: str) -> None:
-        # The worksheet first: bundles that are added to it from now on inherit its permission.
-        if worksheet is not None:
-            self.command("wperm", check_uuid(worksheet), "public", permission)
-        if uuids := [check_uuid(uuid) for uuid in bundles]:
-            self.command("perm", *uuids, "public", permission)
 
     def describe(self, bundle: str, text: str) -> None:
         """Set a bundle's description; empty is allowed."""

@@ -1,13 +1,13 @@
-"""One CodaLab server as one account: reads over REST, changes through `cl`."""
+"""One CodaLab server as one account: `rest` reads, `cl` makes most changes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 from cldc.codalab.cl import Cl
-from cldc.codalab.json_api import Bundle, Worksheet
+from cldc.codalab.json_api import Bundle
 from cldc.codalab.rest import Rest
 from cldc.credentials import Credentials
 from cldc.progress import SILENT, Observer
@@ -17,8 +17,8 @@ class CodaLab:
     """A server as one account sees it and changes it.
 
     Attributes:
-        rest: Reads.
-        cl: Changes; its process starts with the first change.
+        rest: Reads, and the changes that `cldc.codalab.rest` names.
+        cl: All other changes; its process starts with the first of them.
     """
 
     def __init__(
@@ -50,8 +50,3 @@ class CodaLab:
         else:
             self.rest.clear_tags(uuid)
         return self.rest.bundle(uuid)
-
-    def publish(self, bundles: Iterable[str], worksheet: str) -> Worksheet:
-        """Let everyone read the bundles and the worksheet with its new items; see `Rest.read_items_as_owner`."""
-        self.cl.set_public(bundles, worksheet)
-        return self.rest.read_items_as_owner(worksheet)

@@ -1,4 +1,8 @@
-"""CodaLab over REST: all reads, and the changes that `cl` can't make.
+"""CodaLab over REST: all reads, and three kinds of changes; `cl` makes all others.
+
+A competition is put on a server here, since `cl` can't choose the uuids of what it creates. Permissions are set here, since
+setting them is safe to repeat after a network failure, and `cl` repeats no change. A bundle's last tag is removed here, since
+`cl` can't.
 
 A change that is not safe to repeat gets a single attempt. After a failure, check on the server whether it was done before
 trying again.
@@ -377,7 +381,7 @@ class Rest:
     # --- changes
 
     def create_worksheet(self, name: str, *, uuid: str | None = None) -> str:
-        """Create a worksheet and return its uuid, which may differ from the wanted one.
+        """Create a worksheet with the wanted uuid, if any, and return its uuid, which the server may choose nevertheless.
 
         Raises:
             AlreadyExists: Someone on this server has one of that name.
@@ -387,7 +391,7 @@ class Rest:
     def create_dataset(
         self, worksheet: str, name: str, *, description: str = "", uuid: str | None = None
     ) -> str:
-        """Create a dataset bundle that waits for its contents, and return its uuid; see `put_contents`."""
+        """Create a dataset bundle that waits for its contents, and return its uuid; see `create_worksheet`, `put_contents`."""
         metadata = {"name": name, "description": description, "tags": [], "license": "", "source_url": ""}
         params: Params = [("worksheet", check_uuid(worksheet)), ("wait_for_upload", 1)]
         return self._create("bundles", {"bundle_type": "dataset", "metadata": metadata}, uuid, params)
@@ -416,6 +420,13 @@ class Rest:
         )
         self._connection.send(request, lambda _: None)
 
+    def publish(self, bundles: Iterable[str], worksheet: str) -> None:
+        """Let everyone read the bundles and the worksheet with its new items; see `read_items_as_owner`."""
+        self.share("worksheet", worksheet, public=True)
+        for bundle in bundles:
+            self.share("bundle", bundle, public=True)
+        self.read_items_as_owner(worksheet)
+
     def share(self, kind: Literal["bundle", "worksheet"], uuid: str, *, public: bool) -> None:
         """Let everyone read a bundle or a worksheet, or only its owner; bundles added to a worksheet later inherit that."""
         permission = {
@@ -426,16 +437,11 @@ class Rest:
                 kind: {"data": {"type": f"{kind}s", "id": check_uuid(uuid)}},
             },
         }
-        # Setting the same permission twice has the effect of setting it once.
         self._change("POST", f"/{kind}-permissions", permission, is_repeatable=True)
 
     @functools.cached_property
     def _public_group(self) -> str:
         return self._document("/groups/public").resource.id
-
-    def remove_bundle(self, bundle: str) -> None:
-        """Remove a bundle for good, even if others depend on it."""
-        self._change("DELETE", "/bundles", {"type": "bundles", "id": check_uuid(bundle)}, [("force", 1)])
 
     def clear_tags(self, bundle: str) -> None:
         """Remove every tag of a bundle."""

@@ -8,12 +8,12 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from cldc.codalab import Bundle, Rest, Worksheet
+from cldc.codalab import Bundle, CodaLab, Worksheet
 from cldc.codalab.failures import NotFound
 from cldc.competition import Competition, Reference, file_beside
 from cldc.errors import CodaLabError, StorageError
@@ -52,6 +52,7 @@ def put_on_server(
     where: OrganiserTarget,
     files: OrganiserFiles,
     *,
+    python: Callable[[], Path],
     replace: bool = False,
     observer: Observer = SILENT,
 ) -> PublishedCompetition:
@@ -63,6 +64,7 @@ def put_on_server(
         competition: Names everything, and gives the wanted uuids.
         where: The server with the organiser's account, and the competition's folder, which keeps the result.
         files: The organiser's files.
+        python: Called if a bundle must be removed, which `cl` does; as in `CodaLab`.
         replace: Whether a bundle with other contents is removed and uploaded again; bundles that depend on it lose it.
 
     Raises:
@@ -78,8 +80,8 @@ def put_on_server(
     private_folder(where.folder)
     observer.start(f"Putting {competition.name} on CodaLab", len(worksheets) + len(wanted))
     uuids: dict[str, str] = {}
-    with Rest(where.address, where.credentials, observer=observer) as rest:
-        organiser = _Organiser(rest, replace=replace)
+    with CodaLab(where.address, where.credentials, python=python, observer=observer) as codalab:
+        organiser = _Organiser(codalab, replace=replace)
         for key, reference in worksheets.items():
             observer.advance(len(uuids), f"worksheet {reference.name}")
             uuids[key] = organiser.ensure_worksheet(key, reference, public=key == "utils")
@@ -87,7 +89,7 @@ def put_on_server(
             observer.advance(len(uuids), bundle.reference.name)
             uuids[bundle.key] = organiser.ensure_bundle(bundle, uuids[bundle.worksheet])
         for key in worksheets:
-            rest.read_items_as_owner(uuids[key])
+            codalab.rest.read_items_as_owner(uuids[key])
     published = PublishedCompetition(uuids, tuple(organiser.created))
     replace_atomically(where.folder / PUBLISHED, json.dumps(asdict(published), indent=2))
     return published
@@ -157,9 +159,9 @@ class _Organiser:
         created: Keys of what it created.
     """
 
-    def __init__(self, rest: Rest, *, replace: bool) -> None:
-        self._rest, self._replace = rest, replace
-        self._id = rest.user().id
+    def __init__(self, codalab: CodaLab, *, replace: bool) -> None:
+        self._rest, self._cl, self._replace = codalab.rest, codalab.cl, replace
+        self._id = codalab.rest.user().id
         self.created: list[str] = []
 
     def ensure_worksheet(self, key: str, wanted: Reference, *, public: bool) -> str:
@@ -189,7 +191,7 @@ class _Organiser:
             uuid = found.uuid
         else:
             if found is not None:
-                self._rest.remove_bundle(found.uuid)
+                self._cl.remove(found.uuid, force=True)
             uuid = self._upload(wanted, worksheet)
             self.created.append(wanted.key)
         self._rest.share("bundle", uuid, public=wanted.public)

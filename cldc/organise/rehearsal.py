@@ -124,7 +124,7 @@ def _submit(
     )
     require_ready(codalab.rest, wait_for(codalab.rest, made, observer=observer))
     # The daemon searches for the tag, and the search ignores private bundles.
-    codalab.cl.set_public([made])
+    codalab.rest.share("bundle", made, public=True)
     codalab.cl.set_tags(made, [competition.submission.tag])
 
 
@@ -136,7 +136,7 @@ def rehearsal_worksheet(codalab: CodaLab, competition: Competition, observer: Ob
         _remove(codalab, competition, left.uuid)
     uuid = codalab.cl.new_worksheet(name)
     try:
-        codalab.cl.set_private([], uuid)
+        codalab.rest.share("worksheet", uuid, public=False)
         yield uuid
     finally:
         try:

@@ -191,7 +191,11 @@ def set_up(
     if files.evaluate is not None:
         profile.keep_evaluation(drafted, files.evaluate, path, overwrite=replace_changed)
     published = put_on_server(
-        profile.without_uuids(drafted) if replace_changed else drafted, where, files, observer=observer
+        profile.without_uuids(drafted) if replace_changed else drafted,
+        where,
+        files,
+        python=python,
+        observer=observer,
     )
     competition = profile.with_uuids(drafted, published.uuids)
     if not planned.builtin:

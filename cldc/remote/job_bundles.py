@@ -36,7 +36,7 @@ def start_job(remote: Remote, job: Job) -> None:
     job.worksheet = find_or_make_worksheet(remote, name, title=f"Preflight {job.name}")
     if remote.rest.worksheet(job.worksheet).public_permission:
         # New worksheets are public, and bundles inherit the permission of their worksheet.
-        remote.cl.set_private((), job.worksheet)
+        remote.rest.share("worksheet", job.worksheet, public=False)
     bundles = own_bundles(remote, job.worksheet)
     data = _dataset(remote, job, bundles)
     job.follow(_run(remote, job, bundles, data, script_uuid=_script(remote, job, bundles)))

@@ -53,7 +53,9 @@ def up(
     """
     with _started(data, competition.run.image, codalab_python, tensorflow_bin, observer):
         where = organiser_target(data, competition.name)
-        put_on_server(competition, where, files, replace=True, observer=observer)
+        put_on_server(
+            competition, where, files, python=lambda: codalab_python, replace=True, observer=observer
+        )
     return require_up(data)
 
 

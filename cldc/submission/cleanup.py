@@ -258,10 +258,10 @@ def _remove_bundle(contestant: Contestant, orphan: Orphan) -> str:
         # it does not count a bundle as submitted that was hidden before.
         hidden = orphan.type == "make" and bool(rest.bundle(uuid).public_permission)
         if hidden:
-            cl.set_private([uuid])
+            rest.share("bundle", uuid, public=False)
         if why := _why_needed(contestant, orphan):
             if hidden:
-                cl.set_public([uuid])
+                rest.share("bundle", uuid, public=True)
             return why
         # CodaLab removes no bundle on two worksheets, such as one that a submission shares with a preflight.
         for worksheet in sorted(rest.bundle(uuid, worksheets=True).worksheets)[1:]:

@@ -374,7 +374,7 @@ def publish(
 ) -> SubmissionWorksheet:
     """Make everything public: the scoring daemon is another account and sees only public bundles."""
     uuids = [dataset.uuid, run.uuid, predictions.uuid]
-    context.codalab.publish(uuids, worksheet.uuid)
+    context.rest.publish(uuids, worksheet.uuid)
     for uuid in uuids:
         if not context.anonymous.bundle(uuid).readable:
             raise not_done(f"accepted that everyone may read {uuid} but still hides it")

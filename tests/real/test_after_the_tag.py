@@ -138,7 +138,7 @@ def test_what_was_made_private_is_kept_and_made_public_again(stage: Stage, tmp_p
     submit = ("submit", folder, "--yes", "--no-preflight", "--format", "json")
     bundle = cldc(*submit).data["bundle"]
     with stage.client(account) as codalab:
-        codalab.cl.set_private([bundle])
+        codalab.rest.share("bundle", bundle, public=False)
     assert cldc("clean", "--unfinished", "--dry-run", "--format", "json").data["leftovers"] == []
     (status,) = cldc("status", "--format", "json").data["submissions"]
     assert "was made private" in status["detail"]
@@ -152,7 +152,7 @@ def test_what_was_made_private_is_not_made_public_again_without_a_yes(stage: Sta
     account, cldc, folder = stage.contestant(tmp_path)
     bundle = cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data["bundle"]
     with stage.client(account) as codalab:
-        codalab.cl.set_private([bundle])
+        codalab.rest.share("bundle", bundle, public=False)
     assert "--yes" in cldc("submit", folder, "--no-preflight", code=2).err
     assert stage.made(account)["tagged"] == []
 

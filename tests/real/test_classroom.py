@@ -233,7 +233,8 @@ def make_private(school: Stage, account: Account) -> None:
     tagged = [bundle.uuid for bundle in school.made(account)["tagged"]]
     assert len(tagged) == EACH
     with as_account(school, account) as codalab:
-        codalab.cl.set_private(tagged)
+        for uuid in tagged:
+            codalab.rest.share("bundle", uuid, public=False)
 
 
 def check_grades(teacher: Cldc, late: Mapping[str, Sequence[int]]) -> None:

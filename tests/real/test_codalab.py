@@ -308,7 +308,7 @@ def test_the_guides_steps_make_a_submission(mine: CodaLab, tmp_path: Path) -> No
     require_ready(rest, wait_for(rest, submission), [""])
     assert rest.file(submission) == b"[1, 2, 3]"
     cl.describe(submission, "--sub-1 (Lab) https://x.example/")
-    mine.publish([data, run, submission], worksheet)
+    rest.publish([data, run, submission], worksheet)
     with Rest(rest.server) as everyone:
         shown = everyone.bundles([data, run, submission, script, label_book])
         assert [(bundle.readable, bundle.public_permission) for bundle in shown.values()] == [(True, 1)] * 5
@@ -342,7 +342,7 @@ def test_others_can_not_read_new_items_until_the_owner_has_read_them(mine: CodaL
         assert everyone.worksheet(worksheet, items=True).items == (script,)
         with pytest.raises(PermissionDenied, match="not as its owner"):
             everyone.read_items_as_owner(worksheet)
-        mine.cl.set_private([], worksheet)
+        mine.rest.share("worksheet", worksheet, public=False)
         with pytest.raises(PermissionDenied):
             everyone.worksheet(worksheet)
 

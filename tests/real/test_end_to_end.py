@@ -175,7 +175,7 @@ def hide(cldc: Cldc, bundle: str) -> None:
     secret = Credentials(account.name, account.password, "environment")
     python = ensure_codalab(cldc.home).python
     with CodaLab(sandbox.require_up(cldc.home).address, secret, python=lambda: python) as codalab:
-        codalab.cl.set_private([bundle])
+        codalab.rest.share("bundle", bundle, public=False)
 
 
 def shown_in_history(cldc: Cldc, trained: Any, score: float) -> None:

@@ -119,9 +119,9 @@ def submit_all(
         for submission, _ in made:
             require_ready(rest, wait_for(rest, submission.uuid))
         private = [uuid for submission, uuids in made for uuid in uuids if submission.place == PRIVATE]
-        codalab.publish([u for _, uuids in made for u in uuids if u not in private], worksheet)
-        if private:
-            cl.set_private(private)
+        rest.publish([u for _, uuids in made for u in uuids if u not in private], worksheet)
+        for uuid in private:
+            rest.share("bundle", uuid, public=False)
         for submission, _ in made:
             cl.set_tags(submission.uuid, [rules.submission.tag])
     return [submission for submission, _ in made]
@@ -164,7 +164,7 @@ def test_a_class_of_five_comes_to_a_finished_board(cldc: Cldc, tmp_path: Path) -
     server = sandbox.require_up(cldc.home).address
     gone = next(s for s in submitted if s.place == MADE_PRIVATE)
     with CodaLab(server, account_of(cldc, "dee"), python=lambda: python_of(cldc)) as dee:
-        dee.cl.set_private([gone.uuid])
+        dee.rest.share("bundle", gone.uuid, public=False)
     page = tmp_path / "board"
     board = cldc("organise", "score", "--once", "--publish", page, *organise).data
     check_board(board, submitted, hidden={MALFORMED, MADE_PRIVATE})
@@ -301,7 +301,7 @@ def test_a_rehearsal_tells_digest_and_tensorflow_and_leaves_nothing(
         assert rules.organiser is not None
         name = f"{rules.organiser.log_worksheet.name}-rehearsal"
         worksheet = codalab.cl.new_worksheet(name)
-        codalab.cl.set_private((), worksheet)
+        codalab.rest.share("worksheet", worksheet, public=False)
         left = codalab.cl.run(worksheet, "sleep 600", (), name="left-by-a-killed-command")
         with Rest(server) as everyone:
             assert not everyone.bundle(left).readable

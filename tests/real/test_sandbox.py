@@ -169,7 +169,7 @@ def test_a_submission_is_scored_on_what_its_contestant_cannot_read(site: Site, t
     assert trained.data_size > 0
     made = cl.make(worksheet, run, "predictions.json", name="first", description="first (Lab)")
     assert site.ended(made).state == "ready"
-    site.contestant.publish((), worksheet)
+    site.contestant.rest.publish((), worksheet)
     cl.set_tags(made, [PROFILE.submission.tag])
     board = json.loads(sandbox.score(site.data, PROFILE, codalab_python=site.codalab_python).read_text())
     (row,) = board["leaderboard"]

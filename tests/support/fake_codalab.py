@@ -207,7 +207,7 @@ class Server:
 
 
 class Rest:
-    """Reads a `Server` as an account, or as everyone."""
+    """Reads a `Server` as an account, or as everyone, and sets permissions."""
 
     server = "http://codalab.example.org"
 
@@ -284,6 +284,14 @@ class Rest:
         there = [u for u in worksheet.items if u in self._server.bundles]
         return replace(worksheet, bundles=tuple(self._server.seen_by(self._account, u) for u in there))
 
+    def share(self, kind: str, uuid: str, *, public: bool) -> None:
+        self._server.on_request()
+        assert kind == "bundle"
+        if public:
+            self._server.public.add(uuid)
+        else:
+            self._server.public.discard(uuid)
+
 
 class Cl:
     """Changes things on a `Server` as an account."""
@@ -297,14 +305,6 @@ class Cl:
         self._server.worksheets[worksheet] = replace(
             known, title=title or known.title, tags=tuple(tags) or known.tags
         )
-
-    def set_private(self, bundles: list[str]) -> None:
-        self._server.on_request()
-        self._server.public -= set(bundles)
-
-    def set_public(self, bundles: list[str]) -> None:
-        self._server.on_request()
-        self._server.public |= set(bundles)
 
     def kill(self, uuid: str) -> None:
         self._server.on_request()

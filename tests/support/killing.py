@@ -71,6 +71,7 @@ around(Ledger, "finish", lambda _, step, *__: f"finish {step}")
 around(Ledger, "record", lambda _, step: f"record {step.name}")
 around(ClSession, "command", lambda *argv: f"cl {argv[0]}")
 around(Rest, "clear_tags", lambda *_: "clear tags")
+around(Rest, "share", lambda kind, *_: f"share {kind}")
 process.Child.receive = listening(process.Child.receive)  # type: ignore[method-assign]
 
 if __name__ == "__main__":
