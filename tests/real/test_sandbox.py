@@ -26,6 +26,7 @@ from cldc.codalab import Bundle, CodaLab, Dependency, Rest, wait_for
 from cldc.codalab.failures import PermissionDenied
 from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab
+from cldc.organise.model import OrganiserFiles
 from cldc.progress import SILENT, Observer
 from cldc.sandbox.inside.home import write_json
 from cldc.sandbox.paths import home_of
@@ -41,6 +42,7 @@ class Site:
     """A sandbox that is up, how to have it up again, and its contestant."""
 
     data: Path
+    files: OrganiserFiles
     up: Callable[..., sandbox.Status]
     codalab_python: Path
     contestant: CodaLab
@@ -69,7 +71,7 @@ def site(environments_home: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         account = sandbox.contestant(data)
         assert account is not None
         with CodaLab(address, credentials(account), python=lambda: python) as contestant:
-            yield Site(data, up, python, contestant)
+            yield Site(data, files, up, python, contestant)
         sandbox.down(data)
 
 
@@ -113,6 +115,16 @@ def test_there_is_one_sandbox(site: Site) -> None:
         others = list(pool.map(lambda _: site.up(), range(3)))
     assert {other.pid for other in others} == {first.pid}
     assert first.competitions == (PROFILE.name,)
+
+
+def test_a_file_that_changed_replaces_its_bundle(site: Site) -> None:
+    script, uuid = site.files.script, PROFILE.bundles.script.uuid
+    assert uuid is not None
+    original = script.read_bytes()
+    for content in (original + b"# changed\n", original):
+        script.write_bytes(content)
+        site.up()
+        assert site.contestant.rest.file(uuid) == content
 
 
 def test_only_its_owner_can_reach_it(site: Site) -> None:
