@@ -21,7 +21,7 @@ class ServerAccount:
     """A competition account on a server, used from this machine.
 
     Attributes:
-        codalab: The server, accessed as the account: reads over REST, changes through `cl`.
+        codalab: The server, accessed as the account.
         account: The account's user name.
         home: The data folder.
         clock: The server's time.
@@ -36,12 +36,12 @@ class ServerAccount:
 
     @property
     def rest(self) -> Rest:
-        """REST client that reads the server as the account."""
+        """The account's REST client."""
         return self.codalab.rest
 
     @property
     def cl(self) -> Cl:
-        """The `cl` client that changes things on the server."""
+        """The account's `cl`."""
         return self.codalab.cl
 
     def submission_id(self, name: str, dataset_hash: str, *, server: str | None = None) -> str:
