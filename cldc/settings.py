@@ -287,7 +287,7 @@ def read_file(path: Path) -> Options:
     values = {name: getattr(options, name) for name in NAMES}
     for name in ("competition", "server"):
         if values[name] == "":
-            raise refused(str(path), f"{name!r} is empty", "; name one, or leave the line out")
+            raise refused(str(path), f"{name!r} is empty; name one, or leave the line out")
     for name in _PATHS:
         if values[name] is not None:
             values[name] = str(path.parent / values[name])

@@ -20,7 +20,8 @@ from cldc.cli.training import tensorflow
 from cldc.competition import Competition, file_beside, load
 from cldc.environments import ensure_codalab
 from cldc.errors import UsageError
-from cldc.organise.model import OrganiserFiles, OrganiserTarget, read_json
+from cldc.files import read_json
+from cldc.organise.model import OrganiserFiles, OrganiserTarget
 from cldc.organise.profile import ProfileOverrides, begin
 from cldc.organise.publishing import remember_files
 from cldc.organise.setting_up import SetUp, classes_in, plan, set_up

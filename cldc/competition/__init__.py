@@ -102,14 +102,14 @@ def _parse(
     what = f"profile {name}" if folder is None else str(folder / f"{name}.toml")
     table = read_toml(text, what=what)
     if unknown := set(NOT_KEYS) & table.keys():
-        raise refused(what, f"{sorted(unknown)[0]!r} is set by the file's name and place", "")
+        raise refused(what, f"{sorted(unknown)[0]!r} is set by the file's name and place")
     files: tuple[Path, ...] = () if folder is None else (folder / f"{name}.toml",)
     if "extends" in table:
         base, inherited = _extended(table["extends"], name, folder, (*extended_by, what))
         table = _merged(inherited, table, what=what)
         files += base.files
     elif table.get("unset"):
-        raise refused(what, "'unset' stands without 'extends'", "; there is nothing to unset")
+        raise refused(what, "'unset' stands without 'extends'; there is nothing to unset")
     given = {**table, "name": name, "folder": folder, "files": files}
     competition = read_table(Competition, given, what=what, hidden=NOT_KEYS)
     check(competition, what=what)
@@ -122,19 +122,19 @@ def _extended(
     """Parse the profile that the profile ``name`` in ``folder`` extends; ``extended_by`` ends with that profile."""
     what = extended_by[-1]
     if len(extended_by) >= _LONGEST_CHAIN:
-        problem = f"it extends a chain of more than {_LONGEST_CHAIN} profiles"
-        raise refused(extended_by[0], problem, f": {', '.join(extended_by)}")
+        chain = ", ".join(extended_by)
+        raise refused(extended_by[0], f"it extends a chain of more than {_LONGEST_CHAIN} profiles: {chain}")
     if not isinstance(extends, str):
-        raise refused(what, f"'extends' is {extends!r}", "; expected a string in quotes")
+        raise refused(what, f"'extends' is {extends!r}; expected a string in quotes")
     if extends in builtin_profiles():
         return _parse(_builtin_text(extends), extends, None, extended_by)
     path = None if folder is None or Path(extends).name != extends else _file_in(folder, extends, name)
     if path is None or path.suffix != ".toml":
         known = ", ".join(builtin_profiles())
-        wanted = f"; expected one of {known}, or the name of a .toml file in the same folder"
-        raise refused(what, f"'extends' is {extends!r}", wanted)
+        wanted = f"expected one of {known}, or the name of a .toml file in the same folder"
+        raise refused(what, f"'extends' is {extends!r}; {wanted}")
     if str(path) in extended_by:
-        raise refused(what, f"'extends' is {extends!r}", "; these profiles extend each other")
+        raise refused(what, f"'extends' is {extends!r}; these profiles extend each other")
     return _parse(read_text(path), path.stem, folder, extended_by)
 
 
@@ -144,7 +144,7 @@ def _merged(inherited: _Table, own: _Table, *, what: str) -> _Table:
     unset = own.get("unset", [])
     for dotted in unset if isinstance(unset, list) else ():
         if not _removed(merged, str(dotted)):
-            raise refused(what, f"'unset' names {dotted!r}", f", which {own['extends']} does not set")
+            raise refused(what, f"'unset' names {dotted!r}, which {own['extends']} does not set")
     for key, value in own.items():
         before = merged.get(key)
         merged[key] = before | value if isinstance(before, dict) and isinstance(value, dict) else value

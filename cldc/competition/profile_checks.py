@@ -34,7 +34,7 @@ def check(competition: Competition, *, what: str) -> None:
     """
     for rule in _RULES:
         for found in rule(competition):
-            raise refused(what, f"{found.key!r} is {found.value!r}", f"; {found.wanted}")
+            raise refused(what, f"{found.key!r} is {found.value!r}; {found.wanted}")
 
 
 def _dataset(competition: Competition) -> Iterator[Refusal]:

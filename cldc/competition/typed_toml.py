@@ -48,10 +48,10 @@ class KeyRule:
     wanted: str
 
 
-def refused(what: str, problem: str, hint: str) -> ConfigurationError:
+def refused(what: str, problem: str) -> ConfigurationError:
     """Build the error about a profile (``profile NAME``) or another settings file (its path)."""
     return ConfigurationError(
-        f"{_subject(what)} can't be used: {problem}{hint}.", action="Correct it and run the command again."
+        f"{_subject(what)} can't be used: {problem}.", action="Correct it and run the command again."
     )
 
 
@@ -87,7 +87,7 @@ def read_toml(text: str, *, what: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except RecursionError as error:
-        raise refused(what, "its values are nested too deeply", "") from error
+        raise refused(what, "its values are nested too deeply") from error
     except tomllib.TOMLDecodeError as error:
         found, _, place = str(error).partition(" (at ")
         matched = re.match(r"line (\d+)", place)
@@ -118,13 +118,13 @@ def read_table(
             known = [name for name in fields if name not in hidden]
             close = nearest(key, known, least=0.5)
             hint = f"; perhaps you meant {close!r}" if close else f"; known are {', '.join(known)}"
-            raise refused(what, f"unknown key {at + key!r}", hint)
+            raise refused(what, f"unknown key {at + key!r}{hint}")
     values = {}
     for name, spec in fields.items():
         if name in table:
             values[name] = _convert(hints[name], table[name], what=what, at=at + name)
         elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
-            raise refused(what, f"the key {at + name!r} is missing", "")
+            raise refused(what, f"the key {at + name!r} is missing")
     return cls(**values)
 
 
@@ -140,26 +140,26 @@ def _convert(hint: Any, value: Any, *, what: str, at: str) -> Any:
         for rule in args[1:]:
             if not rule.holds(converted):
                 shown = value.isoformat() if isinstance(value, datetime.datetime) else value
-                raise refused(what, f"{at!r} is {shown!r}", f"; {rule.wanted}")
+                raise refused(what, f"{at!r} is {shown!r}; {rule.wanted}")
         return converted
     if origin in (types.UnionType, typing.Union):
         (inner,) = (arg for arg in args if arg is not type(None))
         return None if value is None else _convert(inner, value, what=what, at=at)
     if origin is Literal:
         if value not in args:
-            raise refused(what, f"{at!r} is {value!r}", f"; it can be {' or '.join(map(repr, args))}")
+            raise refused(what, f"{at!r} is {value!r}; it can be {' or '.join(map(repr, args))}")
         return value
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise refused(what, f"{at!r} is {value!r}", "; expected a list")
+            raise refused(what, f"{at!r} is {value!r}; expected a list")
         return tuple(_convert(args[0], v, what=what, at=f"{at}[{i}]") for i, v in enumerate(value))
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
-            raise refused(what, f"{at!r} is {value!r}", "; expected a table")
+            raise refused(what, f"{at!r} is {value!r}; expected a table")
         return read_table(typing.cast(type, hint), value, what=what, at=f"{at}.")
     accepted = (int, float) if hint is float else hint
     if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
-        raise refused(what, f"{at!r} is {value!r}", f"; expected {_NOUNS.get(hint, hint.__name__)}")
+        raise refused(what, f"{at!r} is {value!r}; expected {_NOUNS.get(hint, hint.__name__)}")
     if isinstance(value, str) and "\0" in value:
-        raise refused(what, f"{at!r} is {value!r}", "; no text may contain a null character")
+        raise refused(what, f"{at!r} is {value!r}; no text may contain a null character")
     return value

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cldc.files import private_folder, replace_atomically
-from cldc.organise.model import read_json
+from cldc.files import private_folder, read_json, replace_atomically
 
 _FILE = "test-sets.json"
 

@@ -12,8 +12,7 @@ from typing import Any
 from cldc.competition import TEST_KEY, Competition
 from cldc.environments import Environment
 from cldc.errors import PreflightFailed, ProcessFailed
-from cldc.files import hash_bytes, hash_file, private_folder, replace_atomically, storage_errors
-from cldc.organise.model import read_json
+from cldc.files import hash_bytes, hash_file, private_folder, read_json, replace_atomically, storage_errors
 from cldc.preflight.model import LabelBook
 from cldc.process import clean_environment, run
 

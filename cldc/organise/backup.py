@@ -12,10 +12,9 @@ from pathlib import Path
 
 from cldc.competition import Competition, scripts_beside
 from cldc.errors import ConfigurationError
-from cldc.files import PRIVATE_FILE, private_folder, replace_atomically, storage_errors
+from cldc.files import PRIVATE_FILE, private_folder, read_json, replace_atomically, storage_errors
 from cldc.identifiers import is_name
 from cldc.inside import unpacking
-from cldc.organise.model import read_json
 
 PROFILE = "profile"
 _PUBLIC_FILE = 0o644

@@ -37,20 +37,15 @@ def references(competition: Competition) -> dict[str, Reference]:
     return {key: reference for key, reference in found.items() if reference is not None}
 
 
-def configuration(
-    address: str, username: str, competition: Competition, uuids: Mapping[str, str]
-) -> dict[str, Any]:
+def configuration(address: str, username: str, competition: Competition) -> dict[str, Any]:
     """Build the configuration of CodaLab's `cl-competitiond`, without a password. The daemon itself fills in "{predict}".
 
     Evaluations request the image that trains, since the order of predictions depends on its TensorFlow.
 
-    Args:
-        uuids: Those of ``log`` (the worksheet), ``label_book``, ``test_set`` and ``evaluate``.
-
     Raises:
-        ConfigurationError: The profile has no [organiser] table.
+        ConfigurationError: The profile has no [organiser] table, or lacks a uuid.
     """
-    side = competition.require_organiser()
+    side, uuids = competition.require_organiser(), uuids_of(competition)
     tag, image = competition.submission.tag, competition.run.image
     parents = {
         side.evaluate.name: uuids["evaluate"],
@@ -83,7 +78,7 @@ def configuration(
 
 
 def uuids_of(competition: Competition) -> dict[str, str]:
-    """Return the uuids that `configuration` needs, from the profile.
+    """Return the profile's uuids that scoring needs: of the worksheet ``log``, ``label_book``, ``test_set`` and ``evaluate``.
 
     Raises:
         ConfigurationError: The profile lacks one.

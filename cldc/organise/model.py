@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cldc.credentials import Credentials
-from cldc.files import storage_errors
+from cldc.files import read_json
 from cldc.leaderboard import Leaderboard
 
 INSIDE = Path(__file__).with_name("inside")
@@ -124,16 +122,3 @@ class Rescored:
 def read_left_out(folder: Path) -> tuple[Skipped, ...]:
     """Read which submissions the daemon's last pass skipped; none before the first pass."""
     return tuple(Skipped(**entry) for entry in read_json(folder / LEFT_OUT) or [])
-
-
-def read_json(path: Path) -> Any:
-    """Read the JSON in ``path``; None if the file is missing or damaged.
-
-    Raises:
-        StorageError: It can't be read.
-    """
-    with storage_errors(path):
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return None

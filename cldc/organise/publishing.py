@@ -8,21 +8,29 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from cldc.codalab import Bundle, CodaLab, Worksheet
+from cldc.codalab import Bundle, CodaLab, Rest, Worksheet
 from cldc.codalab.failures import NotFound
 from cldc.competition import Competition, Reference, file_beside
 from cldc.errors import CodaLabError, StorageError
-from cldc.files import hash_file, private_folder, replace_atomically, storage_errors, temporary_folder
-from cldc.organise.model import PUBLISHED, OrganiserFiles, OrganiserTarget, PublishedCompetition, read_json
+from cldc.files import (
+    hash_file,
+    private_folder,
+    read_json,
+    replace_atomically,
+    storage_errors,
+    temporary_folder,
+)
+from cldc.organise.model import PUBLISHED, OrganiserFiles, OrganiserTarget, PublishedCompetition
 from cldc.progress import SILENT, Observer
 from cldc.resources import template
 
 _DATE = (2021, 6, 1, 0, 0, 0)  # of every file in a zip
+_PUBLIC = "utils"  # key of the worksheet that everyone may read, with its bundles; the other is private
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,6 @@ class WantedBundle:
         worksheet: Key of the worksheet that it belongs on.
         path: A file, which is uploaded as it is, or a folder.
         top: The one folder that the bundle holds the folder in; None for a file.
-        public: Whether everyone may read it.
         digest: The digest of its contents; see `contents_digest`.
     """
 
@@ -42,9 +49,13 @@ class WantedBundle:
     reference: Reference
     path: Path
     top: str | None
-    public: bool
     description: str
     digest: str
+
+    @property
+    def public(self) -> bool:
+        """Whether everyone may read it."""
+        return self.worksheet == _PUBLIC
 
 
 def put_on_server(
@@ -70,11 +81,11 @@ def put_on_server(
     Raises:
         ConfigurationError: The profile has no [organiser] table.
         StorageError: The file or folder does not exist.
-        CodaLabError: The server refused, or holds something else under these names.
+        CodaLabError: The server refused, holds something else under these names, or gave a bundle the wrong permission.
     """
     wanted = bundles_of(competition, files, where.folder)
     worksheets = {
-        "utils": competition.bundles.worksheet,
+        _PUBLIC: competition.bundles.worksheet,
         "log": competition.require_organiser().log_worksheet,
     }
     private_folder(where.folder)
@@ -84,7 +95,7 @@ def put_on_server(
         organiser = _Organiser(codalab, replace=replace)
         for key, reference in worksheets.items():
             observer.advance(len(uuids), f"worksheet {reference.name}")
-            uuids[key] = organiser.ensure_worksheet(key, reference, public=key == "utils")
+            uuids[key] = organiser.ensure_worksheet(key, reference, public=key == _PUBLIC)
         for bundle in wanted:
             observer.advance(len(uuids), bundle.reference.name)
             uuids[bundle.key] = organiser.ensure_bundle(bundle, uuids[bundle.worksheet])
@@ -92,7 +103,23 @@ def put_on_server(
             codalab.rest.read_items_as_owner(uuids[key])
     published = PublishedCompetition(uuids, tuple(organiser.created))
     replace_atomically(where.folder / PUBLISHED, json.dumps(asdict(published), indent=2))
+    _check_readable(where.address, wanted, uuids, observer)
     return published
+
+
+def _check_readable(
+    address: str, bundles: Iterable[WantedBundle], uuids: Mapping[str, str], observer: Observer
+) -> None:
+    """Check that everyone can read what is public, and that hidden bundles are private."""
+    with Rest(address, observer=observer) as everyone:
+        for bundle in bundles:
+            uuid = uuids[bundle.key]
+            if everyone.bundle(uuid).readable != bundle.public:
+                state = "can't be read by everyone" if bundle.public else "can be read by everyone"
+                raise CodaLabError(
+                    f"The bundle {bundle.reference.name} ({uuid}) {state}.",
+                    action="Set its permissions on its page, then run the command again.",
+                )
 
 
 def bundles_of(competition: Competition, files: OrganiserFiles, folder: Path) -> tuple[WantedBundle, ...]:
@@ -106,12 +133,12 @@ def bundles_of(competition: Competition, files: OrganiserFiles, folder: Path) ->
     book, start = bundles.label_book.name, bundles.starting_dataset
     evaluate = files.evaluate or evaluation_script(competition, folder)
     found = [
-        _bundle("script", "utils", bundles.script, files.script, "Training script"),
-        _bundle("label_book", "utils", bundles.label_book, files.label_book, "Label book", top=book),
+        _bundle("script", _PUBLIC, bundles.script, files.script, "Training script"),
+        _bundle("label_book", _PUBLIC, bundles.label_book, files.label_book, "Label book", top=book),
     ]
     if files.starting_dataset is not None and start is not None:
         path = files.starting_dataset
-        found.append(_bundle("data", "utils", start, path, "Starting dataset", top=start.name))
+        found.append(_bundle("data", _PUBLIC, start, path, "Starting dataset", top=start.name))
     return (
         *found,
         # It replaces the label book when the daemon repeats a run, so its one folder has the same name.
@@ -129,8 +156,7 @@ def _bundle(
             f"There is no {'folder' if top else 'file'} {path} for the bundle {reference.name}.",
             action="Check the path.",
         )
-    public, digest = worksheet == "utils", contents_digest(path, top)
-    return WantedBundle(key, worksheet, reference, path, top, public, description, digest)
+    return WantedBundle(key, worksheet, reference, path, top, description, contents_digest(path, top))
 
 
 def evaluation_script(competition: Competition, folder: Path) -> Path:
@@ -237,7 +263,7 @@ class _Organiser:
                 temporary_folder("cldc-publish-") as folder,
                 (folder / "contents.zip").open("w+b") as zipped,
             ):
-                pack(wanted.path, wanted.top, zipped)
+                _pack(wanted.path, wanted.top, zipped)
                 self._rest.put_contents(uuid, zipped, filename="contents.zip", unpack=True)
         return uuid
 
@@ -279,7 +305,7 @@ def contents_digest(path: Path, top: str | None = None) -> str:
     return "sha256:" + total.hexdigest()
 
 
-def pack(folder: Path, top: str, target: IO[bytes]) -> None:
+def _pack(folder: Path, top: str, target: IO[bytes]) -> None:
     """Zip ``folder`` with ``top`` as its one folder, without compression because images are compressed already.
 
     Raises:

@@ -17,7 +17,7 @@ from cldc.competition import Competition
 from cldc.errors import CldcError, RunFailed
 from cldc.files import hash_bytes, replace_atomically, temporary_folder
 from cldc.leaderboard import parse
-from cldc.organise.daemon_settings import references, uuids_of
+from cldc.organise.daemon_settings import references
 from cldc.organise.model import BOARD, OrganiserTarget, read_left_out
 from cldc.organise.scoring import score
 from cldc.package import pack
@@ -93,8 +93,10 @@ def _score_of_drawn(
         with rehearsal_worksheet(codalab, competition, observer) as worksheet:
             observer.note("Rehearsing a submission, privately: training, scoring and the board.")
             _submit(codalab, competition, dataset, worksheet, observer)
-            uuids = {**uuids_of(competition), "log": worksheet}
-            score(competition, replace(where, folder=scoring), python=python, uuids=uuids, observer=observer)
+            side = competition.require_organiser()
+            log = replace(side.log_worksheet, uuid=worksheet)
+            private = replace(competition, organiser=replace(side, log_worksheet=log))
+            score(private, replace(where, folder=scoring), python=python, observer=observer)
         rows = parse((scoring / BOARD).read_text(encoding="utf-8"), competition).rows
         if rows and rows[0].score is not None and not rows[0].hidden:
             return rows[0].score

@@ -14,9 +14,9 @@ from typing import Any
 
 from cldc.competition import Competition
 from cldc.errors import UsageError
-from cldc.files import replace_atomically
+from cldc.files import read_json, replace_atomically
 from cldc.leaderboard import Leaderboard, Row, evaluated_submission
-from cldc.organise.model import BOARD, ROSTER, read_json
+from cldc.organise.model import BOARD, ROSTER
 from cldc.organise.roster import read_roster
 
 LATE = "it was tagged after the deadline"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cldc import process
 from cldc.codalab.json_api import FINAL_STATES
 from cldc.errors import CodaLabError, ConfigurationError
-from cldc.files import lock, private_folder, replace_atomically, storage_errors
+from cldc.files import lock, private_folder, read_json, replace_atomically, storage_errors
 from cldc.leaderboard import evaluated_submission, parse
 from cldc.organise.daemon_settings import configuration, environment, uuids_of
 from cldc.organise.model import (
@@ -24,7 +24,6 @@ from cldc.organise.model import (
     Board,
     NotRepeated,
     OrganiserTarget,
-    read_json,
     read_left_out,
 )
 from cldc.organise.rulings import deadline, record_pass, rule_on
@@ -52,7 +51,6 @@ def score(
     where: OrganiserTarget,
     *,
     python: Path,
-    uuids: Mapping[str, str] | None = None,
     mode: Mode = "finish",
     every_seconds: float = PASS_SECONDS,
     strict_quota: bool = False,
@@ -69,7 +67,6 @@ def score(
         competition: The competition; late and rejected submissions are scored but kept off the board.
         where: The server with the organiser's account, and the competition's folder.
         python: The Python of the `codalab` environment.
-        uuids: Those that `configuration` needs; None for those in the profile.
         mode: ``finish`` waits until every evaluation has ended, but six hours at most; ``once`` makes one pass, as the
             daemon does each minute; ``watch`` makes passes until it is interrupted.
         every_seconds: Between two passes of ``watch``.
@@ -80,15 +77,13 @@ def score(
         clock: The server's.
 
     Returns:
-        What was to be evaluated again and could not be.
+        The submissions of ``again`` that could not be evaluated again.
 
     Raises:
         ConfigurationError: The profile has no [organiser] table, or lacks a uuid.
         CodaLabError: The daemon failed or took too long.
     """
-    config = configuration(
-        where.address, where.credentials.username, competition, uuids or uuids_of(competition)
-    )
+    config = configuration(where.address, where.credentials.username, competition)
     folder = private_folder(where.folder)
     config_file = folder / DAEMON
     arguments: list[process.Argument] = [python, INSIDE / "run_daemon.py", config_file, folder / EVALUATED]

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cldc.codalab import CodaLab, Rest
+from cldc.codalab import CodaLab
 from cldc.competition import Competition
-from cldc.errors import CodaLabError, InvalidDataset
+from cldc.errors import InvalidDataset
 from cldc.organise import profile
-from cldc.organise.daemon_settings import references
 from cldc.organise.image_probe import ImageProbe, is_pinned, probe_image
 from cldc.organise.model import OrganiserFiles, OrganiserTarget
 from cldc.organise.publishing import put_on_server
@@ -21,9 +20,6 @@ from cldc.preflight.model import LabelBook
 from cldc.progress import SILENT, Observer
 from cldc.text import plural
 from cldc.trust import Approvals, profile_claims
-
-# Whether everyone may read a bundle.
-_READABLE = {"script": True, "label_book": True, "test_set": False, "evaluate": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +198,6 @@ def set_up(
         competition = profile.with_own_script(
             competition, files.script, path, where.folder, new=previous is None
         )
-    _check_readable(where.address, competition, observer)
     # Written before the runs below, which can take long, so that the profile works even if they are interrupted.
     written = write(competition)
     probe, score = None, None
@@ -237,21 +232,6 @@ def set_up(
         remarks=tuple(_remarks(competition, where, probe, path)),
         sandbox=where.sandbox,
     )
-
-
-def _check_readable(address: str, competition: Competition, observer: Observer) -> None:
-    """Check that everyone can read what is public, and that hidden bundles are private."""
-    known = references(competition)
-    with Rest(address, observer=observer) as everyone:
-        for key, readable in _READABLE.items():
-            reference = known[key]
-            assert reference.uuid is not None  # noqa: S101 - it has just been set up
-            if everyone.bundle(reference.uuid).readable != readable:
-                state = "can't be read by everyone" if readable else "can be read by everyone"
-                raise CodaLabError(
-                    f"The bundle {reference.name} ({reference.uuid}) {state}.",
-                    action="Set its permissions on its page, then run the command again.",
-                )
 
 
 def _remarks(

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from cldc.credentials import Credentials
 from cldc.errors import SandboxError, UsageError
-from cldc.files import replace_atomically
+from cldc.files import read_json, replace_atomically
 from cldc.identifiers import is_name
-from cldc.organise.model import read_json
 from cldc.sandbox.paths import Account, home_of, locked
 
 _NOTICED_SECONDS = 10.0

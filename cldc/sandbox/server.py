@@ -15,8 +15,9 @@ from cldc.codalab import Rest
 from cldc.codalab.connection import Limits
 from cldc.competition import Competition
 from cldc.errors import CldcError, SandboxError
-from cldc.files import private_folder, remove_tree, replace_atomically
-from cldc.organise.model import PUBLISHED, OrganiserFiles, OrganiserTarget, read_json
+from cldc.files import private_folder, read_json, remove_tree, replace_atomically
+from cldc.organise.model import PUBLISHED, OrganiserFiles, OrganiserTarget
+from cldc.organise.profile import with_uuids
 from cldc.organise.publishing import put_on_server
 from cldc.organise.scoring import score as score_with
 from cldc.progress import SILENT, Observer
@@ -187,7 +188,8 @@ def score(
             f"The competition {competition.name} is not on the sandbox.",
             action="Put it there with `cldc sandbox up`.",
         )
-    score_with(competition, where, python=codalab_python, uuids=published["uuids"], observer=observer)
+    known = with_uuids(competition, published["uuids"])
+    score_with(known, where, python=codalab_python, observer=observer)
     return leaderboard_file(data, competition)
 
 

@@ -27,8 +27,8 @@ from cldc.competition import (
     parse,
 )
 from cldc.errors import ConfigurationError
-from cldc.organise.daemon_settings import configuration
-from cldc.organise.profile import to_toml
+from cldc.organise.daemon_settings import configuration, references
+from cldc.organise.profile import to_toml, with_uuids
 from cldc.preflight.inputs import builtin_script
 from cldc.preflight.pipeline import seed
 from cldc.remote.results import remote_command
@@ -216,8 +216,8 @@ def test_what_is_made_from_any_profile_that_is_read_is_sound(
     command = remote_command(competition, dataset=name)
     assert command.isascii()
     assert shlex.split(command)
-    keys = {"log": "", "label_book": "", "test_set": "", "evaluate": ""}
-    config = configuration(competition.server, "ann", competition, keys)
+    published = with_uuids(competition, dict.fromkeys(references(competition), ""))
+    config = configuration(competition.server, "ann", published)
     dependencies = config["evaluate"]["dependencies"]
     assert len({entry["child_path"].partition("/")[0] for entry in dependencies}) == len(dependencies) == 3
     assert datetime.now(UTC) - competition.quota.window

@@ -13,6 +13,7 @@ import pytest
 from cldc import competition, sandbox
 from cldc.errors import ConfigurationError, SandboxError, StorageError, UsageError
 from cldc.organise.daemon_settings import configuration
+from cldc.organise.profile import with_uuids
 from cldc.organise.publishing import bundles_of, contents_digest
 from cldc.sandbox import Account
 from tests.conftest import ROOT, Cldc
@@ -54,7 +55,7 @@ def test_a_competition_is_put_on_a_server_as_its_profile_says(tmp_path: Path) ->
     assert [bundle.public for bundle in bundles] == [True, True, False, False]
     assert {bundle.top for bundle in bundles} == {None, "examples"}
     keys = ["utils", "log", *(bundle.key for bundle in bundles)]
-    daemon = configuration("http://host", "olga", shapes, {key: key for key in keys})
+    daemon = configuration("http://host", "olga", with_uuids(shapes, {key: key for key in keys}))
     assert (daemon["allow_multiple_models"], daemon["quota_period_seconds"]) == (False, 3600)
     assert not any(word in f"{bundles}{daemon}" for word in ("mnist", "accuracy", "viii"))
     with pytest.raises(ConfigurationError, match="organiser"):
