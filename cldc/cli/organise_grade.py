@@ -17,6 +17,7 @@ from cldc.grading.grader import Grader
 from cldc.grading.handed_in import list_handed_in
 from cldc.grading.known_test_sets import remember_test_set
 from cldc.grading.model import Grading
+from cldc.organise.publishing import evaluation_script
 from cldc.preflight.inputs import (
     builtin_script,
     downloaded_script,
@@ -96,6 +97,7 @@ def _grader(
     app: ServerApp, test_set: Path, evaluate: Path | None, starting_dataset: Path | None, dask: str | None
 ) -> Grader:
     competition, named = app.competition, app.settings["script"]
+    competition.require_organiser()  # now, not when everything is trained
     if named is not None:
         script = given_script(Path(named))
     else:
@@ -106,7 +108,7 @@ def _grader(
         competition=competition,
         test_set=read_label_book(test_set, competition),
         script=script,
-        evaluate=evaluate,
+        evaluate=evaluate or evaluation_script(competition, app.home / "grading"),
         given=frozenset(image.sha256 for image in given),
         home=app.home,
         observer=app.observer,

@@ -13,13 +13,14 @@ from cldc.cli.options import EXISTING_FOLDER, command, group
 from cldc.cli.training import tensorflow
 from cldc.competition import SANDBOX
 from cldc.environments import ensure_codalab
+from cldc.organise.model import OrganiserFiles
 from cldc.organise.publishing import bundles_of, remember_files
 from cldc.preflight.inputs import builtin_script
 from cldc.render.board import board_blocks
 from cldc.render.document import Line, Table, moment
 from cldc.render.formats import to_data
 from cldc.sample import draw_label_book
-from cldc.sandbox import OrganiserFiles, Status
+from cldc.sandbox import Status
 
 _HIDDEN_IMAGES = 200
 

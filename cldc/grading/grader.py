@@ -15,7 +15,6 @@ from cldc.files import DiskFull, storage_errors, temporary_folder
 from cldc.grading.handed_in import find_dataset
 from cldc.grading.model import Grade, Grading, HandedIn, SharedContent
 from cldc.grading.scoring import TestSetScorer
-from cldc.organise.publishing import evaluation_script
 from cldc.preflight.model import LabelBook, Outcome, PreflightResult, Script, Training
 from cldc.progress import Observer
 from cldc.validation import Severity, ValidationReport
@@ -34,7 +33,7 @@ class Grader:
         competition: The competition with the rules, the training and the evaluation.
         test_set: The hidden test set.
         script: The training script.
-        evaluate: The evaluation script; None takes the profile's, or our own.
+        evaluate: The evaluation script.
         given: Contents of the images that everyone started from.
         home: The data folder.
         observer: Receives progress events.
@@ -46,7 +45,7 @@ class Grader:
     competition: Competition
     test_set: LabelBook
     script: Script
-    evaluate: Path | None
+    evaluate: Path
     given: frozenset[str]
     home: Path
     observer: Observer
@@ -131,7 +130,7 @@ class Grader:
         scorer = TestSetScorer(
             self.competition,
             self.test_set,
-            self.evaluate or evaluation_script(self.competition, self.home / "grading"),
+            self.evaluate,
             environment=self.environment(),
             folder=folder,
             home=self.home,

@@ -30,6 +30,7 @@ from cldc.errors import (
     RunFailed,
     Unreachable,
 )
+from cldc.organise.model import OrganiserFiles
 from cldc.process import commands
 from tests.support.faults import Answer, FaultServer, as_json, fault_server, text
 from tests.support.observers import Heard
@@ -236,7 +237,7 @@ def real(codalab_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "assert os.path.isdir(sys.argv[2])\n"
         "json.dump([1, 2, 3], open('predictions.json', 'w'))\n"
     )
-    files = sandbox.OrganiserFiles(script, given / "label_book", given / "label_book")
+    files = OrganiserFiles(script, given / "label_book", given / "label_book")
     status = sandbox.up(
         data, profile, files, codalab_python=codalab_python, tensorflow_bin=Path(sys.executable).parent
     )

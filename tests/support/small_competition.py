@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cldc import competition
-from cldc.sandbox import OrganiserFiles
+from cldc.organise.model import OrganiserFiles
 
 PROFILE = competition.load()
 

@@ -186,6 +186,18 @@ def test_a_class_without_a_usable_dataset_is_reported_line_by_line(bare_cldc: Cl
     assert "contains no submissions" in bare_cldc("organise", "grade", empty, *grading[3:], code=2).err
 
 
+def test_a_profile_that_cannot_score_is_refused_before_anything_is_trained(
+    bare_cldc: Cldc, tmp_path: Path
+) -> None:
+    draw_label_book(tmp_path / "hidden", load(), images=10)
+    profile = tmp_path / "class.toml"
+    profile.write_text('extends = "data-centric-2021"\nunset = ["organiser"]\n', encoding="utf-8")
+    given = ("--test-set", tmp_path / "hidden", "--evaluate", profile, "--competition", profile)
+    (tmp_path / "hand-in").mkdir()
+    refused = bare_cldc("organise", "grade", tmp_path / "hand-in", *given, code=4).err
+    assert "has no [organiser] table, which scoring needs" in refused
+
+
 def test_what_few_have_in_common_is_shared_and_what_all_were_given_is_not() -> None:
     start = {"s1", "s2", "s3"}
     contents = {
