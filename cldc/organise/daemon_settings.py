@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cldc import process
 from cldc.address import is_loopback
 from cldc.codalab.proxies import proxy_for_children
-from cldc.competition import TEST_KEY
+from cldc.competition import TEST_KEY, Competition, Reference
 from cldc.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from cldc.competition import Competition, Reference
-    from cldc.credentials import Credentials
+from cldc.files import private_folder
+from cldc.organise.model import OrganiserTarget
 
 _SCORED_WITH = ("log", "label_book", "test_set", "evaluate")
 
@@ -37,7 +34,7 @@ def references(competition: Competition) -> dict[str, Reference]:
     return {key: reference for key, reference in found.items() if reference is not None}
 
 
-def configuration(address: str, username: str, competition: Competition) -> dict[str, Any]:
+def configuration(where: OrganiserTarget, competition: Competition) -> dict[str, Any]:
     """Build the configuration of CodaLab's `cl-competitiond`, without a password. The daemon itself fills in "{predict}".
 
     Evaluations request the image that trains, since the order of predictions depends on its TensorFlow.
@@ -53,8 +50,8 @@ def configuration(address: str, username: str, competition: Competition) -> dict
         TEST_KEY: uuids["test_set"],
     }
     return {
-        "host": address,
-        "username": username,
+        "host": where.address,
+        "username": where.credentials.username,
         "submission_tag": tag,
         "log_worksheet_uuid": uuids["log"],
         "max_submissions_per_period": side.per_window,
@@ -92,9 +89,17 @@ def uuids_of(competition: Competition) -> dict[str, str]:
     return {key: known[key].uuid or "" for key in _SCORED_WITH}
 
 
-def environment(address: str, organiser: Credentials, extra: Mapping[str, str]) -> dict[str, str]:
-    """Build the daemon's environment: ``extra``, the organiser's credentials and, unless the server is local, the proxy."""
-    local = is_loopback(address)
+def environment(where: OrganiserTarget) -> dict[str, str]:
+    """Build the daemon's environment: a folder for its session, the credentials and, unless the server is local, the proxy.
+
+    Raises:
+        StorageError: The folder can't be created.
+    """
+    local = is_loopback(where.address)
     network = {"no_proxy": "*", "NO_PROXY": "*"} if local else proxy_for_children()
-    credentials = {"CODALAB_USERNAME": organiser.username, "CODALAB_PASSWORD": organiser.password}
-    return process.clean_environment({**credentials, **network, **extra})
+    own = {
+        "CODALAB_HOME": str(private_folder(where.folder / "codalab")),
+        "CODALAB_USERNAME": where.credentials.username,
+        "CODALAB_PASSWORD": where.credentials.password,
+    }
+    return process.clean_environment({**own, **network})

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from cldc import process
 from cldc.codalab.json_api import FINAL_STATES
+from cldc.competition import Competition
 from cldc.errors import CodaLabError, ConfigurationError
 from cldc.files import lock, private_folder, read_json, replace_atomically, storage_errors
 from cldc.leaderboard import evaluated_submission, parse
@@ -29,9 +30,6 @@ from cldc.organise.model import (
 from cldc.organise.rulings import deadline, record_pass, rule_on
 from cldc.progress import SILENT, Observer
 from cldc.text import duration, plural
-
-if TYPE_CHECKING:
-    from cldc.competition import Competition
 
 Mode = Literal["finish", "once", "watch"]
 PASS_SECONDS = 60.0  # between two passes of ``watch``; CodaLab's own default
@@ -83,7 +81,7 @@ def score(
         ConfigurationError: The profile has no [organiser] table, or lacks a uuid.
         CodaLabError: The daemon failed or took too long.
     """
-    config = configuration(where.address, where.credentials.username, competition)
+    config = configuration(where, competition)
     folder = private_folder(where.folder)
     config_file = folder / DAEMON
     arguments: list[process.Argument] = [python, INSIDE / "run_daemon.py", config_file, folder / EVALUATED]
@@ -92,9 +90,6 @@ def score(
         arguments += ["--again", *again]
     if strict_quota:
         arguments.append("--strict-quota")
-    env = environment(
-        where.address, where.credentials, {"CODALAB_HOME": str(private_folder(folder / "codalab"))}
-    )
     limit = None if mode == "watch" else _TIMEOUT_SECONDS + _SLACK_SECONDS
     passed, started = False, clock()
     not_repeated: list[NotRepeated] = []
@@ -102,7 +97,7 @@ def score(
     with lock(folder / "score.lock", purpose="scoring", observer=observer):
         replace_atomically(config_file, json.dumps(config, indent=2))
         observer.start("Scoring")
-        with process.Stream(arguments, env=env, timeout_seconds=limit) as child:
+        with process.Stream(arguments, env=environment(where), timeout_seconds=limit) as child:
             for line in child:
                 if line.startswith('{"event"'):
                     event = json.loads(line)

@@ -26,8 +26,10 @@ from cldc.competition import (
     load,
     parse,
 )
+from cldc.credentials import Credentials
 from cldc.errors import ConfigurationError
 from cldc.organise.daemon_settings import configuration, references
+from cldc.organise.model import OrganiserTarget
 from cldc.organise.profile import to_toml, with_uuids
 from cldc.preflight.inputs import builtin_script
 from cldc.preflight.pipeline import seed
@@ -217,7 +219,8 @@ def test_what_is_made_from_any_profile_that_is_read_is_sound(
     assert command.isascii()
     assert shlex.split(command)
     published = with_uuids(competition, dict.fromkeys(references(competition), ""))
-    config = configuration(competition.server, "ann", published)
+    where = OrganiserTarget(competition.server, Credentials("ann", "", "test"), Path(), sandbox=False)
+    config = configuration(where, published)
     dependencies = config["evaluate"]["dependencies"]
     assert len({entry["child_path"].partition("/")[0] for entry in dependencies}) == len(dependencies) == 3
     assert datetime.now(UTC) - competition.quota.window

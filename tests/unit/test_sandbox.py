@@ -11,8 +11,10 @@ import psutil
 import pytest
 
 from cldc import competition, sandbox
+from cldc.credentials import Credentials
 from cldc.errors import ConfigurationError, SandboxError, StorageError, UsageError
 from cldc.organise.daemon_settings import configuration
+from cldc.organise.model import OrganiserTarget
 from cldc.organise.profile import with_uuids
 from cldc.organise.publishing import bundles_of, contents_digest
 from cldc.sandbox import Account
@@ -55,7 +57,8 @@ def test_a_competition_is_put_on_a_server_as_its_profile_says(tmp_path: Path) ->
     assert [bundle.public for bundle in bundles] == [True, True, False, False]
     assert {bundle.top for bundle in bundles} == {None, "examples"}
     keys = ["utils", "log", *(bundle.key for bundle in bundles)]
-    daemon = configuration("http://host", "olga", with_uuids(shapes, {key: key for key in keys}))
+    where = OrganiserTarget("http://host", Credentials("olga", "", "test"), tmp_path, sandbox=True)
+    daemon = configuration(where, with_uuids(shapes, {key: key for key in keys}))
     assert (daemon["allow_multiple_models"], daemon["quota_period_seconds"]) == (False, 3600)
     assert not any(word in f"{bundles}{daemon}" for word in ("mnist", "accuracy", "viii"))
     with pytest.raises(ConfigurationError, match="organiser"):
