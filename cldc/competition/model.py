@@ -43,8 +43,8 @@ class DatasetRules:
         extensions: File name extensions that the script takes, in lower case: some of .png .jpg .jpeg .gif .bmp, which
             is what TensorFlow reads.
         max_images: The guide's limit on images of all splits together.
-        batch: Images in a batch; each split is rounded up to whole batches before it is held against ``max_padded``.
-        max_padded: The script's own limit on images after that rounding.
+        batch: Images in a batch.
+        max_padded: The script's own limit on images of all splits together, each split rounded up to whole batches.
         image_size: Height and width in pixels that the script scales each image to.
     """
 
@@ -246,9 +246,9 @@ class Competition:
         server_status: The known state of that server, with the date of that knowledge, in sentences; ``init``,
             ``doctor`` and failures of the server show it.
         extends: The profile that provides the keys missing here: a built-in name, or a ``.toml`` file in the same folder.
-            A key of a table replaces that one key.
-        unset: Keys of the extended profile that do not count here, such as "closes" or "submission.usual_wait". Each is
-            one that the extended profile sets; one that only has its default there is refused.
+            In a table, a key replaces only that key.
+        unset: Keys that the extended profile sets and that do not count here, such as "closes" or "submission.usual_wait".
+            A key that only has its default there is refused.
     """
 
     name: Annotated[str, rules.PROFILE_NAME]

@@ -13,10 +13,10 @@ from cldc.leaderboard import Leaderboard
 INSIDE = Path(__file__).with_name("inside")
 # What the organiser's machine keeps in a competition's folder.
 BOARD = "leaderboard.json"  # of the last pass, with the organiser's rulings
-EVALUATED = "evaluated.json"  # the same as CodaLab's daemon writes it
+EVALUATED = "evaluated.json"  # the same board as CodaLab's daemon writes it
 LEFT_OUT = "left-out.json"  # the submissions that the last pass skipped
 DAEMON = "competition.json"  # the daemon's configuration, without credentials
-PUBLISHED = "seed.json"  # what is on the server; there is none before the competition is
+PUBLISHED = "seed.json"  # what is on the server; missing until the competition is set up
 ROSTER = "roster.csv"
 
 

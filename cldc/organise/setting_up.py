@@ -55,7 +55,7 @@ class SetUp:
         label_book_images: Number of images in the label book.
         test_set_images: Number of images in the hidden test set.
         both: Images that are both in the hidden test set and in the label book, which everyone may read.
-        image: The container image of the runs, by digest if a run found it out.
+        image: The container image of the runs, by digest if it is known.
         tensorflow: The TensorFlow in it; None if no run asked, or if none works there.
         rehearsed: The score of a submission of drawn images, which was removed again; None if there was none now.
         remarks: Remarks on the script, the image and its TensorFlow.

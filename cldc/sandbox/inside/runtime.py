@@ -201,7 +201,7 @@ class LocalRuntime(Runtime):
             return None
 
     def lost(self, container_id: str | None) -> bool:
-        """Check whether it can't be known any more how this run ended."""
+        """Check whether this run ended without leaving its exit code."""
         if not self.container_exists(container_id):
             return True
         finished, code, _ = self.check_finished(str(container_id))
