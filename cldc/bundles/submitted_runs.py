@@ -7,24 +7,18 @@ from collections.abc import Iterable
 from cldc.bundles.runs import read_output
 from cldc.bundles.uploads import dataset_hash_of
 from cldc.codalab import Rest
-from cldc.organise.grades import Accuracies
+from cldc.organise.grades import SubmittedRun
 from cldc.progress import Observer
 
 _LINES = 40  # the accuracies are at the end of a run's output
 
 
-def read_submitted(
-    rest: Rest, uuids: Iterable[str], observer: Observer
-) -> tuple[dict[str, Accuracies], dict[str, str]]:
-    """Read as the organiser, by the uuid of the tagged bundle, what each run printed, and the hash of its dataset.
-
-    What can't be read is left out.
-    """
+def read_submitted(rest: Rest, uuids: Iterable[str], observer: Observer) -> dict[str, SubmittedRun]:
+    """Read the runs of submissions as the organiser, by the uuid of the tagged bundle; those that can't be read are left out."""
     submissions = rest.bundles(filter(None, uuids))
     runs = rest.bundles(d.parent for bundle in submissions.values() for d in bundle.dependencies)
     uploads = rest.bundles(d.parent for run in runs.values() for d in run.dependencies)
-    accuracies: dict[str, Accuracies] = {}
-    contents: dict[str, str] = {}
+    found = {}
     observer.start("Reading the runs", len(submissions), "submissions")
     for done, (uuid, bundle) in enumerate(submissions.items()):
         observer.advance(done, bundle.name)
@@ -32,12 +26,10 @@ def read_submitted(
         if run is None:
             continue
         printed = read_output(rest, run.uuid, tail=_LINES)
-        accuracies[uuid] = Accuracies(
-            printed.validation.accuracy if printed.validation else None,
-            printed.label_book.accuracy if printed.label_book else None,
-        )
         hashes = (dataset_hash_of(uploads[d.parent]) for d in run.dependencies if d.parent in uploads)
-        content = next(filter(None, hashes), None)
-        if content is not None:
-            contents[uuid] = content
-    return accuracies, contents
+        found[uuid] = SubmittedRun(
+            validation=printed.validation.accuracy if printed.validation else None,
+            label_book=printed.label_book.accuracy if printed.label_book else None,
+            dataset=next(filter(None, hashes), None),
+        )
+    return found

@@ -95,9 +95,9 @@ def grades_of(app: ServerApp, where: OrganiserTarget, board: Leaderboard) -> Doc
     kept, rule = where.folder / ROSTER, app.competition.require_organiser().grade
     with Rest(where.address, where.credentials, observer=app.observer) as rest:
         uuids = [row.submission for row in board.rows]
-        accuracies, contents = read_submitted(rest, uuids, app.observer)
+        runs = read_submitted(rest, uuids, app.observer)
     students = read_roster(kept) if kept.is_file() else ()
-    found = grade(board.rows, students, rule, accuracies=accuracies, contents=contents)
+    found = grade(board.rows, students, rule, runs)
     rows = [
         (
             each.name or each.account,

@@ -16,14 +16,18 @@ GradeRule = Literal["best", "last"]
 
 
 @dataclass(frozen=True, slots=True)
-class Accuracies:
-    """The accuracies that a submission's run printed, between 0 and 1; None where unknown."""
+class SubmittedRun:
+    """The run behind a submission; None where something is unknown.
 
-    validation: float | None
-    label_book: float | None
+    Attributes:
+        validation: The validation accuracy that it printed, from 0 to 1.
+        label_book: The label-book accuracy that it printed.
+        dataset: The hash of the dataset that it trained on.
+    """
 
-
-NOT_KNOWN = Accuracies(None, None)
+    validation: float | None = None
+    label_book: float | None = None
+    dataset: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +73,22 @@ def grade(
     rows: Iterable[Row],
     students: Sequence[Student],
     rule: GradeRule,
-    *,
-    accuracies: Mapping[str, Accuracies],
-    contents: Mapping[str, str],
+    runs: Mapping[str, SubmittedRun],
 ) -> tuple[BoardGrade, ...]:
     """Grade the accounts in the roster's order, then accounts that are on no roster.
 
     Args:
         rows: The organiser's board, hidden entries included.
-        accuracies: The accuracies that a submission's run printed, by its uuid.
-        contents: A hash of the images of a submission, by its uuid.
+        runs: The runs of submissions, by the submission's uuid.
     """
     by_account: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_account[row.account].append(row)
     groups = {student.account: student.group for student in students}
     others = [Student("", account) for account in sorted(by_account.keys() - groups.keys()) if account]
-    shared = _shared(by_account, groups, contents)
+    shared = _shared(by_account, groups, runs)
     return tuple(
-        _grade(student, by_account[student.account], rule, accuracies, shared.get(student.account, ()))
+        _grade(student, by_account[student.account], rule, runs, shared.get(student.account, ()))
         for student in (*students, *others)
     )
 
@@ -96,7 +97,7 @@ def _grade(
     student: Student,
     rows: Sequence[Row],
     rule: GradeRule,
-    accuracies: Mapping[str, Accuracies],
+    runs: Mapping[str, SubmittedRun],
     shared: tuple[str, ...],
 ) -> BoardGrade:
     not_public = [row for row in rows if row.hidden == NOT_PUBLIC and row.score is not None]
@@ -104,7 +105,7 @@ def _grade(
     best = max(counting, key=lambda row: row.score or 0.0, default=None)
     last = max(counting, key=lambda row: row.created, default=None)
     chosen = best if rule == "best" else last
-    printed = accuracies.get(chosen.submission, NOT_KNOWN) if chosen else NOT_KNOWN
+    run = runs.get(chosen.submission if chosen else "", SubmittedRun())
     late = sum(row.hidden == LATE for row in rows)
     return BoardGrade(
         name=student.name,
@@ -118,22 +119,22 @@ def _grade(
         submissions=len(rows),
         late=late,
         hidden=len(rows) - len(counting) - late,
-        validation=printed.validation,
-        label_book=printed.label_book,
+        validation=run.validation,
+        label_book=run.label_book,
         shared_with=shared,
         not_public=tuple(row.name or row.evaluation for row in not_public),
     )
 
 
 def _shared(
-    by_account: Mapping[str, Sequence[Row]], groups: Mapping[str, str], contents: Mapping[str, str]
+    by_account: Mapping[str, Sequence[Row]], groups: Mapping[str, str], runs: Mapping[str, SubmittedRun]
 ) -> dict[str, tuple[str, ...]]:
     """List, for each account, the accounts outside its group that submitted the same images."""
     owners: dict[str, set[str]] = defaultdict(set)
     for account, rows in by_account.items():
         for row in rows:
-            if row.submission in contents:
-                owners[contents[row.submission]].add(account)
+            if (run := runs.get(row.submission)) is not None and run.dataset is not None:
+                owners[run.dataset].add(account)
     shared: dict[str, set[str]] = defaultdict(set)
     for accounts in owners.values():
         for account in accounts:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cldc.competition import Competition
 from cldc.errors import ConfigurationError
 from cldc.leaderboard import NOT_PUBLIC, Row, parse
-from cldc.organise.grades import Accuracies, grade
+from cldc.organise.grades import SubmittedRun, grade
 from cldc.organise.model import BOARD
 from cldc.organise.roster import Student, read_roster, write_roster
 from cldc.organise.rulings import LATE, Deadline, Sighting, is_late, record_pass, reject, rule_on, sightings
@@ -162,7 +162,7 @@ def test_a_score_counts_though_its_submission_is_taken_back(tmp_path: Path, shap
         ("removed", "ann", None, NOT_PUBLIC),
         ("of-nobody-known", "", None, NOT_PUBLIC),
     }
-    (given,) = grade(rows, [Student("Ann", "ann")], "last", accuracies={}, contents={})
+    (given,) = grade(rows, [Student("Ann", "ann")], "last", {})
     assert (given.score, given.submissions, given.late, given.hidden) == (0.9, 2, 0, 0)
     assert given.not_public == ("private", "removed")
 
@@ -186,12 +186,10 @@ def test_grades_count_the_best_or_the_last_and_show_shared_content() -> None:
     students = [
         Student("Ann", "ann"), Student("Bob", "bob", "red"), Student("Cem", "cem", "red"), Student("Dan", "dan"),
     ]  # fmt: skip
-    known = {
-        "accuracies": {"ann-first": Accuracies(0.7, 0.6)},
-        "contents": {"ann-second": "x", "bob-mine": "x", "cem-theirs": "x"},
-    }
-    best = {each.account: each for each in grade(rows, students, "best", **known)}  # type: ignore[arg-type]
-    last = {each.account: each for each in grade(rows, students, "last", **known)}  # type: ignore[arg-type]
+    same = SubmittedRun(dataset="x")
+    runs = {"ann-first": SubmittedRun(0.7, 0.6), "ann-second": same, "bob-mine": same, "cem-theirs": same}
+    best = {each.account: each for each in grade(rows, students, "best", runs)}
+    last = {each.account: each for each in grade(rows, students, "last", runs)}
     assert [best["ann"].score, last["ann"].score] == [0.9, 0.5]
     assert (best["ann"].validation, best["ann"].label_book, last["ann"].validation) == (0.7, 0.6, None)
     assert (best["ann"].submissions, best["ann"].late, best["ann"].hidden) == (3, 1, 0)
