@@ -10,7 +10,6 @@ from cldc.credentials import Credentials
 from cldc.files import read_json
 from cldc.leaderboard import Leaderboard
 
-INSIDE = Path(__file__).with_name("inside")
 # What the organiser's machine keeps in a competition's folder.
 BOARD = "leaderboard.json"  # of the last pass, with the organiser's rulings
 EVALUATED = "evaluated.json"  # the same board as CodaLab's daemon writes it

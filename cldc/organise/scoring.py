@@ -20,7 +20,6 @@ from cldc.organise.model import (
     BOARD,
     DAEMON,
     EVALUATED,
-    INSIDE,
     LEFT_OUT,
     Board,
     NotRepeated,
@@ -32,6 +31,7 @@ from cldc.progress import SILENT, Observer
 from cldc.text import duration, plural
 
 Mode = Literal["finish", "once", "watch"]
+_INSIDE = Path(__file__).with_name("inside")
 PASS_SECONDS = 60.0  # between two passes of ``watch``; CodaLab's own default
 _OUT_OF_TIME = 3
 _TIMEOUT_SECONDS = 6 * 3600  # of ``finish``; scoring again continues
@@ -84,7 +84,7 @@ def score(
     config = configuration(where, competition)
     folder = private_folder(where.folder)
     config_file = folder / DAEMON
-    arguments: list[process.Argument] = [python, INSIDE / "run_daemon.py", config_file, folder / EVALUATED]
+    arguments: list[process.Argument] = [python, _INSIDE / "run_daemon.py", config_file, folder / EVALUATED]
     arguments += ["--mode", mode, "--every", str(every_seconds), "--timeout", str(_TIMEOUT_SECONDS)]
     if again:
         arguments += ["--again", *again]

@@ -4,9 +4,9 @@
 any other CodaLab: see `cldc.organise`. Everything is kept below ``DATA/sandbox``, with mode 0700.
 """
 
-from cldc.sandbox.accounts import add_account, contestant, list_accounts, organiser
-from cldc.sandbox.paths import Account, Status, folder_of, leaderboard_file
-from cldc.sandbox.server import down, organiser_target, require_up, score, start, status, up
+from cldc.sandbox.accounts import Account, add_account, contestant, list_accounts, organiser
+from cldc.sandbox.paths import folder_of, leaderboard_file
+from cldc.sandbox.server import Status, down, organiser_target, require_up, score, start, status, up
 
 __all__ = [
     "Account",

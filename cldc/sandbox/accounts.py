@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cldc.credentials import Credentials
 from cldc.errors import SandboxError, UsageError
 from cldc.files import read_json, replace_atomically
 from cldc.identifiers import is_name
-from cldc.sandbox.paths import Account, home_of, locked
+from cldc.sandbox.paths import home_of, locked
 
 _NOTICED_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account of the sandbox. Its repr hides the password."""
+
+    role: str
+    name: str
+    password: str = field(repr=False)
 
 
 def list_accounts(data: Path) -> tuple[Account, ...]:

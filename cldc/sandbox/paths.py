@@ -1,10 +1,8 @@
-"""The sandbox's files, accounts and status."""
+"""Where the sandbox keeps its files, and the lock on them."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from cldc.competition import Competition
@@ -12,40 +10,6 @@ from cldc.files import lock
 from cldc.organise.model import BOARD
 from cldc.progress import SILENT, Observer
 from cldc.sandbox.inside.home import Home
-
-INSIDE = Path(__file__).with_name("inside")
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """An account of the sandbox. Its repr hides the password."""
-
-    role: str
-    name: str
-    password: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """A running sandbox.
-
-    Attributes:
-        address: CodaLab's address, as ``http://127.0.0.1:PORT``.
-        pid: The server's process.
-        started: When it was ready.
-        codalab: CodaLab's version.
-        python: Version of the Python that it runs in.
-        folder: The folder with all its files.
-        competitions: Names of the competitions on it.
-    """
-
-    address: str
-    pid: int
-    started: datetime
-    codalab: str
-    python: str
-    folder: Path
-    competitions: tuple[str, ...]
 
 
 def home_of(data: Path) -> Home:

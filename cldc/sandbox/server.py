@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,11 +24,35 @@ from cldc.organise.scoring import score as score_with
 from cldc.progress import SILENT, Observer
 from cldc.sandbox.accounts import organiser
 from cldc.sandbox.inside.home import Home
-from cldc.sandbox.paths import INSIDE, Status, folder_of, home_of, leaderboard_file, locked
+from cldc.sandbox.paths import folder_of, home_of, leaderboard_file, locked
 
+_INSIDE = Path(__file__).with_name("inside")
 _START_SECONDS = 180.0
 _STOP_SECONDS = 5.0
 _ONE_QUESTION = Limits(pauses_seconds=(), silence_seconds=5.0, total_seconds=10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A running sandbox.
+
+    Attributes:
+        address: CodaLab's address, as ``http://127.0.0.1:PORT``.
+        pid: The server's process.
+        started: When it was ready.
+        codalab: CodaLab's version.
+        python: Version of the Python that it runs in.
+        folder: The folder with all its files.
+        competitions: Names of the competitions on it.
+    """
+
+    address: str
+    pid: int
+    started: datetime
+    codalab: str
+    python: str
+    folder: Path
+    competitions: tuple[str, ...]
 
 
 def up(
@@ -207,7 +232,7 @@ def _start(home: Home, python: Path) -> process.Daemon:
     private_folder(home.logs)
     for stale in (home.ready, home.process):
         remove_tree(stale)
-    command = [python, INSIDE / "server.py", home.root]
+    command = [python, _INSIDE / "server.py", home.root]
     return process.detach(command, log=home.logs / "start.log", env=process.clean_environment())
 
 

@@ -1,4 +1,4 @@
-"""CodaLab's database on SQLite, and its messages to the worker of the same process without sockets."""
+"""CodaLab's database on SQLite with its accounts, and its messages to the worker of the same process without sockets."""
 # mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-return"
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from typing import Any, Callable
 
 import websockets
 from bottle import request
-from codalab.lib import spec_util
+from codalab.lib import crypt_util, spec_util
 from codalab.lib.codalab_manager import CodaLabManager
 from codalab.model.bundle_model import BundleModel
 from codalab.model.tables import db_metadata
 from codalab.model.tables import user as user_table
 from codalab.model.worker_model import WorkerModel
+from codalab.objects.user import User
 from codalab.worker.bundle_state import State
 from sqlalchemy import create_engine, event
 from sqlalchemy.pool import QueuePool
@@ -41,6 +42,29 @@ def _wanted_uuid() -> str | None:
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
         return None
     return wanted if spec_util.UUID_REGEX.match(wanted) else None
+
+
+def ensure_account(model: Any, name: str, password: str, *, root: bool = False) -> None:
+    """Create the verified account ``name`` in the database, or set its password.
+
+    Over REST CodaLab creates no account without a confirmed e-mail.
+    """
+    known = model.get_user(user_id=model.root_user_id) if root else model.get_user(username=name)
+    if known is None:
+        model.add_user(
+            name,
+            name + "@localhost",
+            "",
+            "",
+            password,
+            "",
+            user_id=model.root_user_id if root else None,
+            is_verified=True,
+            has_access=True,
+        )
+    elif not known.check_password(password):
+        salted = User.encode_password(password, crypt_util.get_random_string())
+        model.update_user_info({"user_id": known.user_id, "password": salted})
 
 
 class SandboxModel(BundleModel):

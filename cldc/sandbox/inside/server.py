@@ -242,7 +242,7 @@ class Sandbox:
         changed = os.stat(self.home.accounts).st_mtime_ns
         if changed == self._accounts_seen:
             return
-        from .accounts import ensure_account
+        from .codalab_manager import ensure_account
 
         for role, account in accounts(self.home).items():
             if account != self._ensured.get(role):  # checking a password is slow on purpose
