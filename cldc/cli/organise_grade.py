@@ -17,7 +17,7 @@ from cldc.grading.grader import Grader
 from cldc.grading.handed_in import list_handed_in
 from cldc.grading.known_test_sets import remember_test_set
 from cldc.grading.model import Grading
-from cldc.organise.publishing import evaluation_script
+from cldc.organise.scripts import evaluation_script
 from cldc.preflight.inputs import (
     builtin_script,
     downloaded_script,

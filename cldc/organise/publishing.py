@@ -15,7 +15,7 @@ from typing import IO
 
 from cldc.codalab import Bundle, CodaLab, Rest, Worksheet
 from cldc.codalab.failures import NotFound
-from cldc.competition import Competition, Reference, file_beside
+from cldc.competition import Competition, Reference
 from cldc.errors import CodaLabError, StorageError
 from cldc.files import (
     hash_file,
@@ -26,8 +26,8 @@ from cldc.files import (
     temporary_folder,
 )
 from cldc.organise.model import PUBLISHED, OrganiserFiles, OrganiserTarget, PublishedCompetition
+from cldc.organise.scripts import evaluation_script
 from cldc.progress import SILENT, Observer
-from cldc.resources import template
 
 _DATE = (2021, 6, 1, 0, 0, 0)  # of every file in a zip
 _PUBLIC = "utils"  # key of the worksheet that everyone may read, with its bundles; the other is private
@@ -157,25 +157,6 @@ def _bundle(
             action="Check the path.",
         )
     return WantedBundle(key, worksheet, reference, path, top, description, contents_digest(path, top))
-
-
-def evaluation_script(competition: Competition, folder: Path) -> Path:
-    """Find the evaluation script beside the profile, or write ours with the profile's classes to ``folder``.
-
-    Raises:
-        ConfigurationError: The profile has no [organiser] table.
-        StorageError: The script can't be written.
-    """
-    if (beside := file_beside(competition, competition.require_organiser().evaluate.name)) is not None:
-        return beside
-    source = template("scripts", "evaluate.py")
-    with storage_errors(source):
-        lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
-    classes = f"CLASSES = {json.dumps(competition.dataset.classes)}\n"
-    text = "".join(classes if line.startswith("CLASSES = ") else line for line in lines)
-    path = private_folder(folder) / "evaluate.py"
-    replace_atomically(path, text)
-    return path
 
 
 class _Organiser:

@@ -9,7 +9,7 @@ from pathlib import Path
 from cldc.codalab import CodaLab
 from cldc.competition import Competition
 from cldc.errors import InvalidDataset
-from cldc.organise import profile
+from cldc.organise import profile, scripts
 from cldc.organise.image_probe import ImageProbe, is_pinned, probe_image
 from cldc.organise.model import OrganiserFiles, OrganiserTarget
 from cldc.organise.publishing import put_on_server
@@ -116,11 +116,11 @@ def plan(
         InvalidDataset: A class or a split is missing, a class has no image, or a file can't be read.
     """
     drafted = profile.draft(start, overrides, server=server)
-    builtin = profile.is_builtin(files.script)
+    builtin = scripts.is_builtin(files.script)
     if builtin:
-        drafted = profile.with_builtin_options(drafted, epochs=overrides.epochs)
+        drafted = scripts.with_builtin_options(drafted, epochs=overrides.epochs)
     elif previous is None and overrides.command is None:
-        plain = profile.without_builtin_options(drafted.run.command)
+        plain = scripts.without_builtin_options(drafted.run.command)
         drafted = replace(drafted, run=replace(drafted.run, command=plain))
     rules = drafted.dataset
     book, hidden = (read_label_book(folder, drafted) for folder in (files.label_book, files.test_set))
@@ -183,9 +183,9 @@ def set_up(
         return written
 
     if not planned.builtin:
-        profile.require_replaceable_copy(files.script, path, where.folder)
+        scripts.require_replaceable_copy(files.script, path, where.folder)
     if files.evaluate is not None:
-        profile.keep_evaluation(drafted, files.evaluate, path, overwrite=replace_changed)
+        scripts.keep_evaluation(drafted, files.evaluate, path, overwrite=replace_changed)
     published = put_on_server(
         profile.without_uuids(drafted) if replace_changed else drafted,
         where,
@@ -195,7 +195,7 @@ def set_up(
     )
     competition = profile.with_uuids(drafted, published.uuids)
     if not planned.builtin:
-        competition = profile.with_own_script(
+        competition = scripts.with_own_script(
             competition, files.script, path, where.folder, new=previous is None
         )
     # Written before the runs below, which can take long, so that the profile works even if they are interrupted.

@@ -22,14 +22,16 @@ from cldc.organise.profile import (
     ProfileOverrides,
     begin,
     draft,
-    require_replaceable_copy,
     to_toml,
-    with_builtin_options,
-    with_own_script,
     with_uuids,
-    without_builtin_options,
 )
 from cldc.organise.profile import write as write_profile
+from cldc.organise.scripts import (
+    require_replaceable_copy,
+    with_builtin_options,
+    with_own_script,
+    without_builtin_options,
+)
 from cldc.render.board import board_page
 from cldc.render.html import render_page
 
