@@ -6,6 +6,7 @@ import sys
 
 try:
     import contextlib
+    import errno
     import io
     import os
     import signal
@@ -157,13 +158,17 @@ def _thread_failed(failure: threading.ExceptHookArgs) -> None:
 
 
 def _unforeseen(error: Exception, arguments: Sequence[str]) -> int:
-    """A bug, unless it follows from an interruption, or `--help` met a full disk."""
+    """A bug, unless it follows from an interruption, from a full disk or from a name that is too long for it."""
     if _asked_to_stop:
         return _stopped(_KEPT)
     from cldc.cli.output import lost_output, report_bug, show_error  # noqa: PLC0415 - as in `run`
+    from cldc.files import NO_SPACE, storage_error  # noqa: PLC0415 - as in `run`
 
-    if isinstance(error, OSError) and (lost := lost_output()):
-        return show_error(lost, arguments)
+    if isinstance(error, OSError):
+        if lost := lost_output():
+            return show_error(lost, arguments)
+        if error.errno in {*NO_SPACE, errno.ENAMETOOLONG}:
+            return show_error(storage_error(error), arguments)
     print(f"\n{report_bug(error)}", file=sys.stderr, flush=True)  # noqa: T201
     return BUG
 

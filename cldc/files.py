@@ -32,7 +32,7 @@ _FOR_OTHERS = 0o077
 # A file in each temporary folder that stays locked while its process lives.
 _IN_USE = ".cldc-in-use"
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
 # Long enough to stay silent when the other process only writes a record.
 _SILENT_WAIT_SECONDS = 1.0
@@ -52,7 +52,7 @@ def storage_error(error: OSError, path: Path | None = None) -> StorageError:
     hint = _relocation_hint(name)
     if str(name) == ".":
         name = "the working folder"
-    if error.errno in _NO_SPACE:
+    if error.errno in NO_SPACE:
         return DiskFull(
             f"No space is left on the disk for {name}.",
             action=f"Free some space{hint}, then run the command again.",
@@ -62,6 +62,8 @@ def storage_error(error: OSError, path: Path | None = None) -> StorageError:
             f"No permission to use {name}: {error.strerror}.",
             action=f"Make it yours and writable{hint}, then run the command again.",
         )
+    if error.errno == errno.ENAMETOOLONG:
+        return StorageError(f"Can't use {name}: {error.strerror}.", action="Use a shorter name.")
     return StorageError(
         f"Can't use {name}: {error.strerror or error}.",
         action="Check that the path exists and that its disk works, then run the command again.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,9 +47,10 @@ class Answers:
 
 def find_dataset(folder: Path, splits: Iterable[str]) -> str | None:
     """Find the first folder in ``folder`` that has one of a competition's splits."""
-    for candidate in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        if any((candidate / split).is_dir() for split in splits):
-            return candidate.name
+    for name in sorted(path.name for path in folder.iterdir()):
+        # `Path.is_dir` fails for a link to a name that is too long.
+        if not name.startswith(".") and any(os.path.isdir(folder / name / split) for split in splits):  # noqa: PTH112
+            return name
     return None
 
 

@@ -112,7 +112,7 @@ def _pictures_in(folder: Path, rules: DatasetRules, split: str, label: str) -> I
     with storage_errors(folder):
         items = sorted(item for item in folder.iterdir() if not item.name.startswith("."))
     for item in items:
-        if not item.is_dir():
+        if not os.path.isdir(item):  # noqa: PTH112 - `Path.is_dir` fails for a link to a name that is too long
             if looks_like_picture(item.name, (*rules.extensions, ".pdf")):
                 yield Source(item, split or rules.splits[0], label)
         elif not item.is_symlink():

@@ -8,7 +8,7 @@ from typing import Any
 
 from cldc.environments.model import Environment
 from cldc.errors import ProcessFailed
-from cldc.files import temporary_folder
+from cldc.files import storage_errors, temporary_folder
 from cldc.process import Argument, Stream, clean_environment
 from cldc.progress import Observer
 
@@ -29,10 +29,12 @@ def analyse(
 
     Raises:
         ProcessFailed: It failed, or left no result.
+        StorageError: The job can't be written.
     """
     with temporary_folder("cldc-analysis-") as folder:
         given, result = folder / "job.json", folder / "result.json"
-        given.write_text(json.dumps(job), encoding="utf-8")
+        with storage_errors(given):
+            given.write_text(json.dumps(job), encoding="utf-8")
         command: list[Argument] = [environment.python, "-I", program, given, result, *more]
         with Stream(command, env=clean_environment(_ONE_THREAD), timeout_seconds=_TIMEOUT_SECONDS) as child:
             for line in child:

@@ -160,7 +160,8 @@ def carry_out_in_copy(
     root, target = dataset.root, into.absolute()
     folders = {split.name for split in dataset.splits}
     folders |= {f"{split.name}/{folder}" for split in dataset.splits for folder in split.folders}
-    inside = any(target.resolve().is_relative_to((root / place).resolve()) for place in ("", *folders))
+    real = Path(os.path.realpath(target))
+    inside = any(real.is_relative_to(os.path.realpath(root / place)) for place in ("", *folders))
     if os.path.lexists(target) or inside:
         raise UsageError(
             f"{into} exists already, or lies in the dataset.", action="Name a folder that does not exist yet."

@@ -201,6 +201,10 @@ def test_output_that_cannot_be_written_is_reported(
     assert not list(bare_cldc.home.glob("logs/*"))
 
 
+def test_a_name_that_is_too_long_is_no_bug(bare_cldc: Cldc) -> None:
+    assert "Use a shorter name." in bare_cldc("sample", "n" * 300, code=14).err
+
+
 def test_a_folder_that_is_no_label_book_is_refused(bare_cldc: Cldc) -> None:
     home = bare_cldc.home
     make_dataset(home / "mine")

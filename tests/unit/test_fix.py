@@ -66,6 +66,12 @@ def test_a_fix_in_place_can_be_undone(folder: Path, tmp_path: Path) -> None:
     assert undo(fixed.record) == Undone()
 
 
+def test_a_copy_is_not_made_over_a_link_to_itself(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy").symlink_to("copy")
+    with pytest.raises(UsageError, match="exists already"):
+        fix_copy(inspect_dataset(folder, COMPETITION), tmp_path / "copy")
+
+
 def test_a_sound_dataset_needs_no_fix(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "digits")
     assert fix_in_place(inspect_dataset(folder, COMPETITION), tmp_path / "kept").record is None

@@ -58,6 +58,13 @@ def test_init_asks_four_questions_and_repeats_one_whose_answer_would_be_lost(pro
     assert ".ipynb_checkpoints/" in (project / ".gitignore").read_text(encoding="utf-8")
 
 
+def test_init_finds_the_dataset_beside_a_link_to_a_name_that_is_too_long(cldc: Cldc, project: Path) -> None:
+    (project / "a").symlink_to("n" * 300)
+    make_dataset(project / "digits")
+    cldc("init", cwd=project)
+    assert read(project)["dataset"] == "digits"
+
+
 def test_init_takes_flags_keeps_what_is_there_and_is_used_by_every_command(cldc: Cldc, project: Path) -> None:
     make_dataset(project / "numerals")
     (project / ".gitignore").write_text("secret.txt", encoding="utf-8")
