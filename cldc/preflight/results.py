@@ -139,7 +139,7 @@ def _ended(run: Run, log: Path) -> PreflightFailed:
     shown = "\n".join(f"  {line}" for line in lines[-_SHOWN_LINES:])
     return PreflightFailed(
         f"{ended}. Its last lines:\n{shown}",
-        action=f"Fix what they say, then run the preflight again; the whole output is in {log}.",
+        action=f"Correct the error that they report, then run the preflight again; the whole output is in {log}.",
     )
 
 
