@@ -40,10 +40,6 @@ _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _BYTES_A_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}
 
 
-class _TooLargeError(Exception):
-    """Decoding it would take too much memory."""
-
-
 def reduced_picture(content: bytes, verdict: Verdict) -> Picture | None:
     """Reduce a picture that TensorFlow reads to at most `MAX_PIXELS`; None if that is not possible."""
     width, height = verdict.width or 0, verdict.height or 0
@@ -99,7 +95,7 @@ def _factor(width: int, height: int) -> int:
 
 def _rows_at_once(row_bytes: int, factor: int) -> int:
     if row_bytes * factor > _MOST_STRIP_BYTES:
-        raise _TooLargeError
+        raise ValueError("a strip of this picture would take too much memory")
     return max(1, STRIP_BYTES // (row_bytes * factor)) * factor
 
 

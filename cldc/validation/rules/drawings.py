@@ -348,5 +348,5 @@ def _because(pairs: list[Pair]) -> str:
     }[weakest]
 
 
-# Their findings are about what images show, so a reader wants to see the images.
+# Reports show thumbnails with the findings of these rules, which are about what images show.
 RULES = rules_in(globals())
