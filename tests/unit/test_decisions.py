@@ -1,4 +1,4 @@
-"""`decisions.csv`: what people decided is read whoever wrote it, kept whole, and holds for a content wherever it lies."""
+"""`decisions.csv`: decisions are read whoever wrote them, are never lost, and follow a content wherever its file is."""
 
 from __future__ import annotations
 

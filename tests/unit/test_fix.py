@@ -104,7 +104,7 @@ def test_a_copy_leaves_out_pipes_and_keeps_broken_links(folder: Path, tmp_path: 
 
 
 def share_class(folder: Path) -> Path:
-    """Have a class folder be a link to one outside, with an image to rename and a leftover file in it."""
+    """Replace a class folder with a link to one outside, with an image to rename and a leftover file in it."""
     shared = folder.parent / "shared"
     (folder / "train" / "i").rename(shared)
     (folder / "train" / "i").symlink_to("../../shared", target_is_directory=True)
@@ -247,7 +247,7 @@ def test_each_run_has_a_record_of_its_own(folder: Path, tmp_path: Path) -> None:
 
 
 def another_file_system(monkeypatch: pytest.MonkeyPatch, kept: Path) -> None:
-    """Have nothing be renamed into or out of ``kept``, as if it were on another disk."""
+    """Let no rename into or out of ``kept`` succeed, as if it were on another disk."""
     rename = Path.rename
 
     def refused(source: Path, target: Path) -> Path:

@@ -1,4 +1,4 @@
-"""`cldc import`: whatever people have becomes what they see, dark on white, upright, once."""
+"""`cldc import`: every picture becomes what people see in it, dark on white and upright, and is added once."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_blank_picture_is_left_out(shade: int, noise: int) -> None:
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
-    """A folder of class folders with a photo, a document of two pages and what is no picture."""
+    """A folder of class folders with a photo, a document of two pages and a file that is no picture."""
     folder = tmp_path / "scans"
     for name in ("vi", "IX", "x"):
         (folder / name).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Pictures of many pixels are compared like others, in bounded memory, and those that can't be are counted."""
+"""Pictures of many pixels are compared like others, in bounded memory, and those that can't be compared are counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What links that lead out of a dataset have uploaded: nothing that nobody agreed to by its name."""
+"""What links out of a dataset lead to is uploaded only if a person has agreed to that link by its name."""
 
 from __future__ import annotations
 

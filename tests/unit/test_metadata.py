@@ -1,4 +1,4 @@
-"""What photographs carry beside their picture: found, and removed without changing a pixel."""
+"""The metadata of photographs is found, and removed without changing a pixel."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def found(content: bytes) -> frozenset[str]:
 
 
 def as_people_see(content: bytes) -> list[tuple[str, bytes, object]]:
-    """Every frame with its mode, palette and transparency, and what colours are to be shown by."""
+    """Every frame with its mode, palette and transparency, and the data by which viewers show its colours."""
     with Image.open(io.BytesIO(content)) as image:
         shown = [image.info.get(key) for key in ("icc_profile", "gamma", "transparency", "loop")]
         return [
@@ -49,7 +49,7 @@ def as_people_see(content: bytes) -> list[tuple[str, bytes, object]]:
 
 
 def holds_mark(content: bytes) -> bool:
-    """Whether the mark is there, plainly, compressed or in hexadecimal."""
+    """Whether the mark is there: plain, compressed or in hexadecimal."""
     parts = [content]
     for start in re.finditer(rb"\x78[\x01\x5e\x9c\xda]", content):
         with contextlib.suppress(zlib.error):

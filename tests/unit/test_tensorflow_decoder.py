@@ -1,4 +1,4 @@
-"""Verdicts on images without TensorFlow at hand: known answers, hostile input, and what is remarked."""
+"""Verdicts on images without TensorFlow: known answers, hostile input, remarks."""
 
 from __future__ import annotations
 
