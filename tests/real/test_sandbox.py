@@ -51,9 +51,9 @@ class Site:
         """Start a run without dependencies."""
         return self.contestant.cl.run(worksheet, command, (), name=name, image=PROFILE.run.image)
 
-    def ended(self, uuid: str, seconds: float = 120) -> Bundle:
+    def ended(self, uuid: str) -> Bundle:
         """The bundle once it is ready, failed or killed."""
-        return wait_for(self.contestant.rest, uuid, timeout_seconds=seconds, longest_pause_seconds=0.2)
+        return wait_for(self.contestant.rest, uuid, timeout_seconds=300, longest_pause_seconds=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +196,7 @@ def test_runs_at_once_end_as_their_commands_do(site: Site) -> None:
     codes = [0, 3, 0, 1, 7, 0, 0, 2]
     runs = [site.start(worksheet, f"exit {code}", f"exit{code}") for code in codes]
     for code, run in zip(codes, runs, strict=True):
-        bundle = site.ended(run, 240)
+        bundle = site.ended(run)
         assert (bundle.state, bundle.exit_code) == ("failed" if code else "ready", code)
         assert bundle.failure_message == (f"Exit code {code}" if code else "")
     wrong = site.ended(site.start(worksheet, "echo ("))
@@ -205,35 +205,41 @@ def test_runs_at_once_end_as_their_commands_do(site: Site) -> None:
 
 def test_killing_a_run_ends_all_that_it_started(site: Site) -> None:
     cl = site.contestant.cl
-    first, second = lasting(71), lasting(72)
+    first, second = lasting(710), lasting(720)
     run = site.start(cl.new_worksheet("kill"), f"sleep {first} & (trap '' TERM; sleep {second})")
-    assert soon(lambda: marked(first) and marked(second), 120, every_seconds=0.2)
+    assert soon(lambda: marked(first) and marked(second), every_seconds=0.2)
     cl.kill(run)
     bundle = site.ended(run)
     assert bundle.state == "killed"
     assert "Kill requested" in bundle.failure_message
-    assert not marked(first) + marked(second)
+    assert soon(lambda: not marked(first) + marked(second))
 
 
-def test_it_resumes_after_being_stopped_or_killed(site: Site) -> None:
+def test_it_resumes_after_being_stopped_or_killed(site: Site, tmp_path: Path) -> None:
     rest = site.contestant.rest
     before = sandbox.require_up(site.data)
     worksheet = site.contestant.cl.new_worksheet("restart")
-    going_on = site.start(worksheet, f"echo once >> f; sleep {lasting(8)}; cat f", "going-on")
-    assert soon(lambda: marked(lasting(8)), 120, every_seconds=0.2)
+    begun, end = tmp_path / "begun", tmp_path / "end"
+    wait = f"touch {begun}; until test -e {end}; do sleep 0.1; done"
+    going_on = site.start(worksheet, f"echo once >> f; {wait}; cat f", "going-on")
+    assert soon(begun.exists)
     os.kill(before.pid, signal.SIGKILL)
     assert soon(lambda: not running(before.pid))
     assert sandbox.status(site.data) is None
     after = site.up()
     assert after.address == before.address  # links to bundles stay good
+    end.touch()
     assert site.ended(going_on).state == "ready"
     assert rest.file(going_on, "stdout") == b"once\n"
 
-    started_again = site.start(worksheet, f"sleep {lasting(3)}; echo whole", "started-again")
-    assert soon(lambda: marked(lasting(3)), 120, every_seconds=0.2)
+    end.unlink()
+    command = f"test -e {end} || sleep {lasting(740)}; echo whole"
+    started_again = site.start(worksheet, command, "started-again")
+    assert soon(lambda: marked(lasting(740)), every_seconds=0.2)
     assert sandbox.down(site.data)
-    assert not marked(lasting(3))
+    assert soon(lambda: not marked(lasting(740)))
     assert not sandbox.down(site.data)
+    end.touch()
     site.up()
     assert site.ended(started_again).state == "ready"
     assert rest.file(started_again, "stdout") == b"whole\n"
@@ -271,12 +277,26 @@ class Killing:
 
 
 def test_down_ends_the_runs_of_a_killed_sandbox(site: Site) -> None:
-    site.start(site.contestant.cl.new_worksheet("orphan"), f"sleep {lasting(73)}")
-    assert soon(lambda: marked(lasting(73)), 120, every_seconds=0.2)
+    site.start(site.contestant.cl.new_worksheet("orphan"), f"sleep {lasting(730)}")
+    assert soon(lambda: marked(lasting(730)), every_seconds=0.2)
     os.kill(sandbox.require_up(site.data).pid, signal.SIGKILL)
     assert sandbox.down(site.data)
-    assert not marked(lasting(73))
+    assert soon(lambda: not marked(lasting(730)))
     site.up()
+
+
+def test_a_server_whose_folder_is_gone_ends_with_its_runs(site: Site, tmp_path: Path) -> None:
+    data, python, image = tmp_path / "data", site.codalab_python, PROFILE.run.image
+    server = sandbox.start(data, image, codalab_python=python, tensorflow_bin=Path(sys.executable).parent)
+    account = sandbox.contestant(data)
+    assert account is not None
+    with CodaLab(server.address, credentials(account), python=lambda: python) as contestant:
+        worksheet = contestant.cl.new_worksheet("mine")
+        contestant.cl.run(worksheet, f"sleep {lasting(750)}", (), name="run", image=image)
+        assert soon(lambda: marked(lasting(750)), every_seconds=0.2)
+    server.folder.rename(tmp_path / "elsewhere")
+    assert soon(lambda: not running(server.pid))
+    assert soon(lambda: not marked(lasting(750)))
 
 
 def test_a_competition_can_be_added_while_it_is_up(site: Site, tmp_path: Path) -> None:

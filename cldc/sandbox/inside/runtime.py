@@ -209,9 +209,14 @@ class LocalRuntime(Runtime):
 
     def end_all(self, except_for: tuple[str, ...] = ()) -> None:
         """Kill every run of this home."""
-        for container in os.listdir(self._home.runs):
-            if container not in except_for:
-                self.remove(container)
+        with contextlib.suppress(FileNotFoundError):  # somebody has removed the home
+            for container in os.listdir(self._home.runs):
+                if container not in except_for:
+                    self.remove(container)
+        for child in list(self._children.values()):  # whose records are gone
+            if child.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
 
     # Implementation
 

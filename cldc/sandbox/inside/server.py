@@ -67,15 +67,17 @@ def main() -> int:
         _send_output_to_logs(home)
         write_json(home.process, _this_process())
         sockets = _socket_folder(home)
+        code = 1
         try:
             Sandbox(home, sockets).run()
+            code = 0
         except BaseException:
             logger.critical("the sandbox failed:\n%s", traceback.format_exc())
-            raise
-        finally:
-            shutil.rmtree(sockets, ignore_errors=True)
-            _forget(home)
-    return 0
+            traceback.print_exc()
+        shutil.rmtree(sockets, ignore_errors=True)
+        _forget(home)
+        logging.shutdown()
+        os._exit(code)  # else it would wait for threads of CodaLab and of the web server, which never end
 
 
 @contextlib.contextmanager
@@ -218,9 +220,11 @@ class Sandbox:
         ).start()
         self.say_ready(address, ports)
         logger.info("ready at %s after %.1f s", address, time.time() - started)
-        while not self.stopping.wait(_TICK_SECONDS):
-            self._ensure_accounts()
-        self._end(worker, runtime)
+        try:
+            while not self.stopping.wait(_TICK_SECONDS):
+                self._ensure_accounts()
+        finally:
+            self._end(worker, runtime)
 
     def stop(self) -> None:
         """Let `run` end."""
@@ -323,17 +327,13 @@ class Sandbox:
         )
 
     def _end(self, worker: Any, runtime: Any) -> None:
-        """End the runs, then the process, without waiting for threads that hang."""
+        """End the runs; if that hangs, end the process."""
         force = threading.Timer(_STOP_SECONDS, os._exit, args=(0,))
         force.daemon = True
         force.start()
         worker.terminate = runtime.stopping = True
         runtime.end_all()
-        shutil.rmtree(self.sockets, ignore_errors=True)
-        _forget(self.home)
         logger.info("stopped")
-        logging.shutdown()
-        os._exit(0)
 
 
 if __name__ == "__main__":
