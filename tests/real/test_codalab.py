@@ -34,6 +34,7 @@ from cldc.organise.model import OrganiserFiles
 from cldc.process import commands
 from tests.support.faults import Answer, FaultServer, as_json, fault_server, text
 from tests.support.observers import Heard
+from tests.support.processes import soon
 
 pytestmark = pytest.mark.lasts(60)
 UUID, WORKSHEET = "0x" + "ab" * 16, "0x" + "cd" * 16
@@ -133,11 +134,12 @@ def test_an_interrupted_upload_names_its_bundle(
         cl.upload(WORKSHEET, tmp_path / "a.txt", name="a", observer=heard)
     assert cl.created == (UUID,)
     assert heard.tasks == [("Uploading a", 300_000, "bytes")]
-    monkeypatch.setattr(commands, "TELL_SECONDS", 0.1)
-    monkeypatch.setattr(cl_session, "UNPACK_SECONDS", 1.0)
-    faulty.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(delay_seconds=30.0))
-    with pytest.raises(Interrupted, match=r"was interrupted: no answer for 1 s\."):
-        cl.upload(WORKSHEET, tmp_path / "a.txt", name="a", observer=heard)
+    faulty.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(delay_seconds=300.0))
+    with monkeypatch.context() as impatient:
+        impatient.setattr(commands, "TELL_SECONDS", 0.1)
+        impatient.setattr(cl_session, "UNPACK_SECONDS", 1.0)
+        with pytest.raises(Interrupted, match=r"was interrupted: no answer for 1 s\."):
+            cl.upload(WORKSHEET, tmp_path / "a.txt", name="a", observer=heard)
     assert cl.created == (UUID,)
     assert any(re.fullmatch(r"unpacking for \d s, 1 s at most", detail) for detail in heard.details)
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", text(400, "Upload failed: Invalid archive upload"))
@@ -157,17 +159,24 @@ def test_a_client_that_dies_or_hangs_is_replaced(
     assert cl.new_worksheet("x") == WORKSHEET
     (first,) = clients(codalab_python)
     first.kill()
-    first.wait(5)
+    first.wait(60)
     assert cl.new_worksheet("x") == WORKSHEET
     (second,) = clients(codalab_python)
 
-    faulty.script("/rest/worksheets", Answer(delay_seconds=20))
-    threading.Timer(0.5, second.kill).start()
+    faulty.script("/rest/worksheets", Answer(delay_seconds=300))
+    asked = faulty.count("/rest/worksheets")
+
+    def kill_once_it_waits() -> None:
+        if soon(lambda: faulty.count("/rest/worksheets") > asked):
+            second.kill()
+
+    threading.Thread(target=kill_once_it_waits).start()
     with pytest.raises(Interrupted, match="ended"):
         cl.new_worksheet("x")
-    monkeypatch.setattr(cl_session, "COMMAND_SECONDS", 1.0)
-    with pytest.raises(Interrupted, match="no answer for 1 s"):
-        cl.new_worksheet("x")
+    with monkeypatch.context() as impatient:
+        impatient.setattr(cl_session, "COMMAND_SECONDS", 1.0)
+        with pytest.raises(Interrupted, match="no answer for 1 s"):
+            cl.new_worksheet("x")
     assert not clients(codalab_python)
     faulty.script("/rest/worksheets", made("worksheets", WORKSHEET))
     assert cl.new_worksheet("x") == WORKSHEET
@@ -360,10 +369,9 @@ def test_failed_runs_and_makes_are_reported(mine: CodaLab) -> None:
     missing = cl.make(worksheet, empty, "predictions.json", name="missing")
     with pytest.raises(RunFailed, match="Invalid dependency"):
         require_ready(rest, wait_for(rest, missing))
-    long = cl.run(worksheet, "sleep 100", [], name="long")
+    long = cl.run(worksheet, "sleep 1000", [], name="long")
     # CodaLab loses requests about a run that its worker has not started yet.
-    while rest.bundle(long).state != "running":
-        time.sleep(0.1)
+    assert soon(lambda: rest.bundle(long).state == "running", every_seconds=0.1)
     cl.kill(long)
     with pytest.raises(RunFailed, match="killed"):
         require_ready(rest, wait_for(rest, long))

@@ -21,7 +21,6 @@ from cldc.competition import load
 from cldc.preflight.result_store import all_records
 from cldc.sample import draw_label_book
 from tests.conftest import ROOT, Cldc
-from tests.support.processes import soon
 
 PROFILE = """
 extends = "demo"
@@ -32,11 +31,20 @@ command = "python train.py {dataset} {label_book} --epochs 2"
 epochs = 2
 """
 SIZE = int(os.environ.get("CLDC_CLASS_SIZE", "6"))
-# On two processors at most, so that not everything is trained at once.
-START = (
-    "import os, runpy; os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2]); "
-    "runpy.run_module('cldc', run_name='__main__')"
-)
+# `cldc` that kills itself once the first training is kept; on two processors at most, so that not everything is
+# trained at once.
+KILLED = """
+import os, runpy, signal
+from cldc.preflight import result_store
+
+def store(*arguments, store=result_store.store):
+    store(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+result_store.store = store
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+runpy.run_module("cldc", run_name="__main__")
+"""
 
 
 def hand_in_deep(dataset: Path, path: Path) -> None:
@@ -154,14 +162,13 @@ def what_they_hand_in(cldc: Cldc, folder: Path, profile: Path) -> tuple[list[str
 
 
 def kill_in_the_middle(cldc: Cldc, arguments: tuple[str | Path, ...], folder: Path) -> None:
-    """Start the grading, and kill it once the first training is kept."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", START, *map(str, arguments)],
+    """Start the grading, which is killed once the first training is kept."""
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, *map(str, arguments)],
         cwd=folder,
         env={**os.environ, "CLDC_HOME": str(cldc.home), "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=600,
+        check=False,
     )
-    assert soon(lambda: bool(all_records(cldc.home)) or child.poll() is not None, 600, every_seconds=0.1)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    assert killed.returncode == -signal.SIGKILL, killed

@@ -168,9 +168,8 @@ def test_a_board_updates_itself_and_leaves_who_reads_it_where_they_are(
         page.goto(f"{address}/index.html" if served else (tmp_path / "index.html").as_uri())
         page.locator("summary", has_text="student7").click()
         page.evaluate("scrollTo(0, 1000)")
-        write_board(tmp_path, *rows, entry(user_name="newcomer"), passes=1)
-
         page.get_by_role("button", name="Pause updates").evaluate("button => button.click()")
+        write_board(tmp_path, *rows, entry(user_name="newcomer"), passes=1)
         page.clock.run_for(120_000)
         assert page.locator("#summary").inner_text().startswith("60 entries")
         page.get_by_role("button", name="Resume updates").evaluate("button => button.click()")

@@ -81,6 +81,8 @@ def test_interrupted_and_run_again_it_makes_nothing_twice_and_leaves_nothing(
         training = start(stage, account, cldc.home, "preflight", "--remote", first, second)
         runs = until(lambda: running(stage, account, 2), training)
         assert_private(stage, account)
+        assert training.stderr is not None
+        assert any("Training on CodaLab" in line for line in training.stderr)  # it knows of both
         training.send_signal(signal.SIGINT)
         _, said = training.communicate(timeout=60)
         assert training.returncode == 130, said

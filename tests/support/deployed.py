@@ -164,7 +164,7 @@ def _answers(home: Path) -> bool:
         return False
     try:
         return requests.get(f"{found.address}/rest/worksheets", timeout=10).status_code < 500
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 
