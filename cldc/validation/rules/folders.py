@@ -56,7 +56,7 @@ def split_missing(inspected: InspectedDataset) -> Iterator[RuleMatch]:
                 paths=tuple(split.name for split in broken),
             )
             return
-    fixable = dict(misnamed_splits(inspected))
+    fixable = {name for _, name in misnamed_splits(inspected)}
     for split in broken:
         problem = {
             SplitState.MISSING: f"The script can't find {split.name}/.",
@@ -68,7 +68,7 @@ def split_missing(inspected: InspectedDataset) -> Iterator[RuleMatch]:
             consequence="The script stops at once.",
             remedy=_split_remedy(split, _folders_beside_splits(inspected)),
             paths=(split.name,),
-            fixable=split.name in fixable.values(),
+            fixable=split.name in fixable,
         )
 
 

@@ -8,8 +8,15 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 
-from cldc.validation.tensorflow_decoder.gif_lzw import DefectError, OddCodeError, decode_pixels, scan_indices
-from cldc.validation.tensorflow_decoder.verdict import Format, Readable, Remark, TooMuchWorkError, Verdict
+from cldc.validation.tensorflow_decoder.gif_lzw import OddCodeError, decode_pixels, scan_indices
+from cldc.validation.tensorflow_decoder.verdict import (
+    Format,
+    Readable,
+    RefusedError,
+    Remark,
+    TooMuchWorkError,
+    Verdict,
+)
 
 _MOST_PIXELS = 1 << 28
 _MOST_ODD_PIXELS = 1 << 22
@@ -21,21 +28,6 @@ _INT_MAX = 2**31 - 1
 
 _READ_FAILED = "Failed to read from given file"
 _GRAPHIC_CONTROL = 0xF9
-
-
-class _OpenError(Exception):
-    """`DGifOpen` fails."""
-
-
-class _ColourError(Exception):
-    """The first frame shows an index its colour map does not have."""
-
-
-_STAGES: dict[type[Exception], str] = {
-    _OpenError: "failed to open gif file: ",
-    DefectError: "failed to slurp gif file: ",
-    _ColourError: "",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +63,7 @@ class _Reader:
     def take(self, count: int) -> bytes:
         end = self.position + count
         if end > len(self.content):
-            raise DefectError(_READ_FAILED)
+            raise RefusedError(_READ_FAILED)
         piece = self.content[self.position : end]
         self.position = end
         return piece
@@ -98,15 +90,18 @@ def judge_gif(content: bytes) -> Verdict:
     """Return the verdict on content that begins with ``GIF8``."""
     frames: list[_Frame] = []
     reader = _Reader(content)
+    failed = "failed to open gif file: "
     try:
         global_colours, canvas = _open(reader)
+        failed = "failed to slurp gif file: "
         _slurp(reader, frames, global_colours)
+        failed = ""
         _check_colours(frames)
     except TooMuchWorkError as work:
         width, height = _size(frames)
         return Verdict(Readable.UNKNOWN, Format.GIF, width, height, f"Only TensorFlow can tell: {work}.")
-    except (_OpenError, DefectError, _ColourError) as error:
-        reason = f"TensorFlow: Invalid GIF data (size {len(content)}), {_STAGES[type(error)]}{error}"
+    except RefusedError as refused:
+        reason = f"TensorFlow: Invalid GIF data (size {len(content)}), {failed}{refused}"
         return Verdict(Readable.NO, Format.GIF, reason=reason)
     width, height = _size(frames)
     return Verdict(Readable.YES, Format.GIF, width, height, remarks=_remarks(reader, frames, canvas))
@@ -115,13 +110,13 @@ def judge_gif(content: bytes) -> Verdict:
 def _open(reader: _Reader) -> tuple[int, tuple[int, int]]:
     """Return the number of global colours and the canvas, as `DGifOpen` and `DGifGetScreenDesc` do."""
     if len(reader.content) < 6:
-        raise _OpenError(_READ_FAILED)
+        raise RefusedError(_READ_FAILED)
     try:
         width, height, flags = struct.unpack("<HHBxx", reader.take(7))
         colours = 2 << (flags & 7) if flags & 0x80 else 0
         reader.take(3 * colours)
-    except DefectError:
-        raise _OpenError("No screen descriptor detected") from None
+    except RefusedError:
+        raise RefusedError("No screen descriptor detected") from None
     return colours, (width, height)
 
 
@@ -143,9 +138,9 @@ def _slurp(reader: _Reader, frames: list[_Frame], global_colours: int) -> None:
             if pixels > _MOST_PIXELS:
                 raise TooMuchWorkError(f"more than {_MOST_PIXELS} pixels")
         else:
-            raise DefectError("Wrong record type detected")
+            raise RefusedError("Wrong record type detected")
     if not frames:
-        raise DefectError("No Image Descriptor detected")
+        raise RefusedError("No Image Descriptor detected")
 
 
 def _read_extension(reader: _Reader, transparent: int | None) -> int | None:
@@ -165,15 +160,15 @@ def _read_frame(reader: _Reader, global_colours: int, *, transparent: int | None
         reader.take(3 * colours)
     minimum = reader.byte()
     if minimum > 8:
-        raise DefectError(_READ_FAILED)
+        raise RefusedError(_READ_FAILED)
     if not width or not height or width > _INT_MAX // height:  # `DGifSlurp` gives no reason for either
-        raise DefectError("Unknown error")
+        raise RefusedError("Unknown error")
     data = reader.blocks()
     return _Frame(left, top, width, height, bool(flags & 0x40), colours, minimum, data, transparent)
 
 
 def _check_codes(frame: _Frame) -> _Frame:
-    """Return the frame with its highest index; raise DefectError if giflib can't decode it."""
+    """Return the frame with its highest index; raise RefusedError if giflib can't decode it."""
     try:
         highest, found = scan_indices(frame.data, frame.minimum, frame.pixels, frame.transparent)
         return replace(frame, highest=highest, has_transparent=found)
@@ -188,14 +183,14 @@ def _check_colours(frames: list[_Frame]) -> None:
     """Check the first frame as `gif_io.cc` does."""
     frame = frames[0]
     if not frame.colours:
-        raise _ColourError("missing color map for frame 0")
+        raise RefusedError("missing color map for frame 0")
     if frame.highest is not None and frame.highest < frame.colours:
         return
     if frame.pixels > _MOST_ODD_PIXELS:
         raise TooMuchWorkError("a large frame with indices out of range")
     wrong = _shown_pixels(frame, *_size(frames)).translate(None, bytes(range(min(frame.colours, 256))))
     if wrong:
-        raise _ColourError(f"found color index {wrong[0]} outside of color map range {frame.colours}")
+        raise RefusedError(f"found color index {wrong[0]} outside of color map range {frame.colours}")
 
 
 def _shown_pixels(frame: _Frame, width: int, height: int) -> bytes:

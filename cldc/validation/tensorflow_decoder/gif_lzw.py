@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cldc.validation.tensorflow_decoder.verdict import RefusedError
+
 _MAX_CODE = 4095
 _MAX_BITS = 12
 _NO_SUCH_CODE = 4098
 _NOWHERE = 1 << 62
-
-
-class DefectError(Exception):
-    """giflib gives up on the stream; the text is its message."""
 
 
 class OddCodeError(Exception):
@@ -51,14 +49,14 @@ class _Codes:
                     if self.running > 1 << bits and bits < _MAX_BITS:
                         self.bits += 1
                 yield code
-        raise DefectError("Image is defective, decoding aborted")  # the data ends before the picture
+        raise RefusedError("Image is defective, decoding aborted")  # the data ends before the picture
 
 
 def scan_indices(data: bytes, minimum: int, pixels: int, wanted: int | None = None) -> tuple[int, bool]:
     """Find the highest colour index in the strings that make up the `pixels`, and whether a pixel has the index `wanted`.
 
     Raises:
-        DefectError: giflib stops.
+        RefusedError: giflib stops.
         OddCodeError: This short cut can't follow giflib.
     """
     clear = 1 << minimum
@@ -80,7 +78,7 @@ def scan_indices(data: bytes, minimum: int, pixels: int, wanted: int | None = No
             last = -1
             continue
         if code == clear + 1:
-            raise DefectError("Image EOF detected before image complete")
+            raise RefusedError("Image EOF detected before image complete")
         if code > following or (code == following and (last < 0 or following > _MAX_CODE)):
             raise OddCodeError
         if last >= 0 and following <= _MAX_CODE:
@@ -98,7 +96,7 @@ def scan_indices(data: bytes, minimum: int, pixels: int, wanted: int | None = No
 
 
 def decode_pixels(data: bytes, minimum: int, pixels: int) -> bytearray:
-    """Return the colour indices, by giflib's own tables and with its junk; raise DefectError when it stops."""
+    """Return the colour indices, by giflib's own tables and with its junk; raise RefusedError when it stops."""
     clear = 1 << minimum
     prefix = [_NO_SUCH_CODE] * (_MAX_CODE + 1)
     suffix = bytearray(_MAX_CODE + 1)
@@ -107,7 +105,7 @@ def decode_pixels(data: bytes, minimum: int, pixels: int) -> bytearray:
     line = bytearray()
     for code in codes:
         if code == clear + 1:
-            raise DefectError("Image EOF detected before image complete")
+            raise RefusedError("Image EOF detected before image complete")
         if code == clear:
             prefix = [_NO_SUCH_CODE] * (_MAX_CODE + 1)
             codes.reset()
@@ -138,7 +136,7 @@ def _expand(prefix: list[int], suffix: bytearray, code: int, clear: int, junk: b
         stack.append(suffix[code])
         code = prefix[code]
     if len(stack) >= _MAX_CODE or code > _MAX_CODE:
-        raise DefectError("Image is defective, decoding aborted")
+        raise RefusedError("Image is defective, decoding aborted")
     stack.append(code & 0xFF)
     return bytes(reversed(stack))
 
