@@ -149,11 +149,21 @@ class App:
         return f"{command} {'DIR' if folder is None else shown_path(folder)}"
 
     def ask(self, text: str, default: str | None = None, *, hidden: bool = False) -> str:
-        """Ask at the terminal and return the answer; ``hidden`` keeps it off the screen."""
+        """Ask at the terminal and return the answer; ``hidden`` keeps it off the screen.
+
+        Raises:
+            UsageError: The answer is not UTF-8 text.
+        """
         self.output.close()
-        answer: str = click.prompt(
-            text, default=default, hide_input=hidden, err=True, show_default=bool(default)
-        )
+        try:
+            answer: str = click.prompt(
+                text, default=default, hide_input=hidden, err=True, show_default=bool(default)
+            )
+            answer.encode()
+        except UnicodeError as error:
+            raise UsageError(
+                "The answer is not UTF-8 text.", action="Use a terminal whose encoding is UTF-8."
+            ) from error
         return answer
 
     def confirm(self, action: str, *, yes: bool, question: str = "", shown: Iterable[Block] = ()) -> None:

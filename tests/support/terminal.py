@@ -62,7 +62,7 @@ class Terminal:
     def answer(self, question: str, text: str) -> None:
         """Type a line after a question."""
         self.until(question)
-        os.write(self.main, f"{text}\n".encode())
+        os.write(self.main, os.fsencode(f"{text}\n"))
 
     def interrupt(self) -> None:
         """Press Ctrl-C at a question, once its answer is waited for: one that comes before is seen after the answer."""

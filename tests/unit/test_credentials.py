@@ -18,6 +18,7 @@ from cldc import credentials
 from cldc.credentials import Credentials
 from cldc.errors import CredentialsError
 from tests.support.observers import Heard
+from tests.support.terminal import Terminal
 
 SERVER = "https://codalab.example"
 CANARY = "password-canary"
@@ -213,6 +214,16 @@ def test_a_keyring_that_never_answers_is_left_out_and_that_is_said(monkeypatch: 
     assert "did not answer" in notes.notes[0]
     with pytest.raises(CredentialsError, match="did not answer"):
         credentials.keyring_name()
+
+
+@pytest.mark.parametrize("answers", [["alice", "s3cret-\udcff"], ["alic\udcff"]])
+def test_an_answer_in_another_encoding_is_refused(tmp_path: Path, answers: list[str]) -> None:
+    terminal = Terminal("login", "--server", SERVER, cwd=tmp_path, CLDC_HOME=str(tmp_path / "home"))
+    for question, answer in zip(("User name", "Password"), answers, strict=False):
+        terminal.answer(question, answer)
+    code, text = terminal.end()
+    assert "not UTF-8 text" in text
+    assert code == 2
 
 
 @pytest.mark.parametrize(
