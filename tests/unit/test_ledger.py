@@ -355,3 +355,38 @@ def test_what_must_be_written_down_is_not_begun_in_a_read_only_folder(filled: Pa
     code += "import sys; give_up_powers(); Ledger(Path(sys.argv[1])).begin('id0', 'tag')"
     done = process.run([sys.executable, "-c", code, filled], cwd=ROOT, timeout_seconds=60, check=False)
     assert f"No permission to use {filled / FILE}" in done.stderr
+
+
+_ON_A_FULL_DISK = """
+import dataclasses, resource, sys
+from pathlib import Path
+from cldc.ledger import Ledger
+from tests.support.records import RECORD
+with Ledger(Path(sys.argv[1])) as ledger:
+    ledger.begin("id0", "tag")
+    writes = {
+        "add": lambda: ledger.add(dataclasses.replace(RECORD, id="new")),
+        "begin": lambda: ledger.begin("id0", "new"),
+        "finish": lambda: ledger.finish("id0", "tag", {"uuid": "0x1"}),
+    }
+    for name, write in writes.items():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        try:
+            write()
+            said = "nothing"
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        print(name, said.splitlines()[0])
+        write()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
+def test_a_full_disk_is_not_a_damaged_ledger(filled: Path) -> None:
+    """SQLite may have rolled back by itself what it could not write."""
+    done = process.run([sys.executable, "-c", _ON_A_FULL_DISK, filled], cwd=ROOT, timeout_seconds=120)
+    lines = done.stdout.splitlines()
+    assert [line.split(f": Can't use {filled / FILE}")[0] for line in lines] == [
+        f"{name} StorageError" for name in ("add", "begin", "finish")
+    ]
