@@ -297,5 +297,5 @@ def _read_accounts() -> dict[str, list[str]]:
     """Read account names by server. If the file is missing or damaged, people only have to type a name again."""
     try:
         return msgspec.json.decode((files.data_folder() / _FILE).read_bytes(), type=dict[str, list[str]])
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError):  # as msgspec raises, and Python itself for a name that is not UTF-8
         return {}

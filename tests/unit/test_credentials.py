@@ -188,7 +188,10 @@ def test_passwords_stay_out_of_reprs_and_files(tmp_path: Path) -> None:
         assert {stat.S_IMODE((tmp_path / "accounts.json").stat().st_mode)} == {0o600}
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"https://codalab.example": 3}', "\ud800"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{", '{"https://codalab.example": 3}', "\ud800", '{"https://codalab.example": ["\ud800"]}'],
+)
 def test_a_spoilt_list_of_accounts_costs_no_more_than_a_name(tmp_path: Path, content: str) -> None:
     (tmp_path / "accounts.json").write_bytes(content.encode("utf-8", "surrogatepass"))
     assert credentials.known(SERVER) == ()
