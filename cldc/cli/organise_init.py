@@ -216,7 +216,7 @@ def _answer(app: ServerApp, given: object, text: str, option: str, default: str 
         return str(given)
     if not app.interactive:
         raise UsageError(
-            f"{option} is missing ({text[0].lower()}{text[1:]}).",
+            f"{option} is missing.",
             action="Add it, or run the command in a terminal to be asked.",
         )
     return app.ask(text, default)
