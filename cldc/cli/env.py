@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import click
 
 from cldc.cli import completion
@@ -34,10 +32,7 @@ def list_(app: App) -> None:
       cldc env list
     """
     found = list_environments(app.home)
-    rows = [
-        (e.name, e.version, e.python_version, moment(datetime.fromisoformat(e.made)), str(e.path))
-        for e in found
-    ]
+    rows = [(e.name, e.version, e.python_version, moment(e.made), str(e.path)) for e in found]
     table = Table(("name", "version", "Python", "created", "folder"), rows)
     app.show({"environments": found}, table if rows else Line("No environments yet."))
 

@@ -82,7 +82,7 @@ def _make(recipe: Recipe, interpreter: Interpreter, folder: Path, observer: Obse
         version=recipe.version,
         python_version=interpreter.version,
         interpreter=interpreter.path,
-        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        made=datetime.now(UTC).replace(microsecond=0),
         faithful=recipe.faithful,
         why=recipe.why,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -59,14 +60,14 @@ class Environment:
         version, faithful, why: As in its recipe.
         python_version: Its Python's full version.
         interpreter: The Python that it is based on.
-        made: When it was created, as ISO 8601 with a zone.
+        made: When it was created.
     """
 
     path: Path
     version: str
     python_version: str
     interpreter: Path
-    made: str
+    made: datetime
     faithful: bool = True
     why: str = ""
 
@@ -110,7 +111,7 @@ def write_marker(environment: Environment) -> str:
             "version": environment.version,
             "python_version": environment.python_version,
             "interpreter": str(environment.interpreter),
-            "made": environment.made,
+            "made": environment.made.isoformat(),
         },
         indent=2,
     )
@@ -125,7 +126,7 @@ def read_marker(folder: Path, recipe: Recipe | None = None) -> Environment | Non
             version=marker["version"],
             python_version=marker["python_version"],
             interpreter=Path(marker["interpreter"]),
-            made=marker["made"],
+            made=datetime.fromisoformat(marker["made"]),
             faithful=recipe.faithful if recipe else True,
             why=recipe.why if recipe else "",
         )

@@ -22,7 +22,7 @@ from cldc.environments import (
     remove_environment,
 )
 from cldc.environments.choosing import CODALAB_PYTHON_VARIABLE, tensorflow_recipes, unsupported
-from cldc.environments.model import Recipe
+from cldc.environments.model import MARKER, Recipe
 from cldc.errors import ConfigurationError, EnvironmentFailed, UsageError
 from cldc.files import DiskFull
 from cldc.resources import template
@@ -213,7 +213,7 @@ def test_a_full_disk_is_reported(
         making.make(small, here, home, Heard())
 
 
-def test_an_environment_is_not_ready_when_moved_or_without_its_python(
+def test_an_environment_is_not_ready_when_moved_damaged_or_without_its_python(
     small: Recipe, here: pythons.Interpreter, home: Path
 ) -> None:
     made = making.make(small, here, home, Heard())
@@ -225,6 +225,12 @@ def test_an_environment_is_not_ready_when_moved_or_without_its_python(
     linked.mkdir()
     (linked / "environments").symlink_to(home / "environments")
     assert making.ready(small, linked) == made
+    marker = made.path / MARKER
+    content = marker.read_text(encoding="utf-8")
+    marker.write_text(content.replace(made.made.isoformat(), "yesterday"), encoding="utf-8")
+    assert making.ready(small, home) is None
+    marker.write_text(content, encoding="utf-8")
+    assert making.ready(small, home) == made
     made.python.unlink()
     assert making.ready(small, home) is None
 

@@ -6,6 +6,7 @@ import dataclasses
 import stat
 import sys
 import textwrap
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -251,7 +252,13 @@ def test_the_organisers_script_does_not_run_where_it_would_train_something_else(
     tmp_path: Path, shapes: Competition, book: LabelBook, report: ValidationReport
 ) -> None:
     later = Environment(
-        tmp_path, "2.21.0", "3.11.7", Path(sys.executable), "", faithful=False, why="ten times the rate"
+        tmp_path,
+        "2.21.0",
+        "3.11.7",
+        Path(sys.executable),
+        datetime.now(UTC),
+        faithful=False,
+        why="ten times the rate",
     )
     script = store_script(tmp_path, shapes, b"print()")
     with pytest.raises(
