@@ -198,7 +198,7 @@ def write(competition: Competition, path: Path) -> bool:
         f"# --competition {path.name}; cldc's reference of profiles explains each key.\n\n"
     )
     with storage_errors(path):
-        before = path.read_text(encoding="utf-8") if path.is_file() else None
+        before = path.read_text(encoding="utf-8-sig") if path.is_file() else None
     if before is not None and parse(before, name=competition.name, folder=competition.folder) == competition:
         return False
     with storage_errors(path):

@@ -55,6 +55,8 @@ def test_a_profile_keeps_the_rules_and_nothing_of_the_organisers(tmp_path: Path)
     known = with_uuids(made, uuids)
     assert write_profile(known, path)
     assert not write_profile(known, path)
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert not write_profile(known, path)
     assert competition.load(str(path)) == known
     assert set(uuids_of(known).values()) <= set(uuids.values())
     moved = draft(known, ProfileOverrides(tag="other"), server="https://elsewhere.example.org")
