@@ -212,14 +212,18 @@ def make_worksheet(context: SubmissionContext) -> SubmissionWorksheet:
 def upload_dataset(context: SubmissionContext, worksheet: SubmissionWorksheet) -> UploadedDataset:
     """Find or upload the dataset's bundle. The client creates it before sending the bytes, so it may be incomplete."""
     record = context.record
+    folder = context.home / "packages" / record.id
     candidates = own_bundles(context, worksheet.uuid, "dataset", record.dataset)
     if found := find_upload(context, candidates, record.dataset_hash):
+        files.remove_tree(folder)  # packed by an attempt that was killed
         return UploadedDataset(found.uuid)
     if kept := _upload_of_preflight(context):
         context.cl.add_bundle(worksheet.uuid, kept.uuid)
+        files.remove_tree(folder)
         return UploadedDataset(kept.uuid)
-    package = pack(context.plan.report, context.home / "packages" / record.id, context.observer)
-    return UploadedDataset(upload(context, worksheet.uuid, package).uuid)
+    return UploadedDataset(
+        upload(context, worksheet.uuid, pack(context.plan.report, folder, context.observer)).uuid
+    )
 
 
 def _upload_of_preflight(context: SubmissionContext) -> Bundle | None:

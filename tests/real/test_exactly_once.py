@@ -39,6 +39,7 @@ def test_killed_at_one_moment_after_the_other_it_ends_with_one_submission(
     # "progress" may be missing: CodaLab's client may send the whole zip before it sees that `cldc` was killed.
     assert {"created worksheets", "created bundles", "after begin tag"} <= set(moments)
     assert_exactly_once(stage, account)
+    assert not list((cldc.home / "packages").rglob("*.zip"))
     assert cldc("submit", folder, "--yes", "--no-preflight", "--format", "json").data["again"]
     assert cldc("quota", "--format", "json").data["left"] == stage.competition.quota.total - 1
 
