@@ -84,6 +84,6 @@ $(READY): requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m compileall -q cldc  # hundreds of tests start cldc, also where nothing may write bytecode
 	@touch $(READY)
 
-# All lock files anew, keeping the versions that still fit; UPGRADE=1 takes the newest.
+# Write all lock files again, keeping the versions that still fit; UPGRADE=1 takes the newest.
 lock: $(READY)
 	@UPGRADE="$(UPGRADE)" tools/lock

@@ -1,4 +1,4 @@
-"""List every preflight and submission, in place of a spreadsheet kept by hand."""
+"""List every preflight and submission, instead of a spreadsheet kept by hand."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Read CSV tables as spreadsheets write them.
 
-A byte order mark, semicolons or tabs in place of commas, any line endings, quotes and empty lines are accepted.
+A byte order mark, semicolons or tabs instead of commas, any line endings, quotes and empty lines are accepted.
 """
 
 from __future__ import annotations

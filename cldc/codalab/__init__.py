@@ -1,4 +1,4 @@
-"""The only package that knows CodaLab.
+"""The only package that talks to a CodaLab server.
 
 Start at `CodaLab`: its `rest` reads, its `cl` makes most changes. `rest` sends its requests through `connection` (sign-in,
 retries) and `transport` (network), and reads the answers with `json_api`; `cl` talks to `inside/session.py`, which runs in the

@@ -129,7 +129,7 @@ class RunForm:
 
     Attributes:
         name: The run's name on CodaLab.
-        command: One line of ASCII with {dataset} and {label_book} in place of the dependencies' keys. A preflight runs it
+        command: One line of ASCII with {dataset} and {label_book} instead of the dependencies' keys. A preflight runs it
             without a shell.
         image: The container image, by tag or by digest.
         predictions: The file that the script writes: a JSON list with a class index for each image of the label book.

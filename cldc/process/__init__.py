@@ -1,4 +1,4 @@
-"""The only user of `subprocess`: run, stream, converse, detach, stop.
+"""The only user of `subprocess` outside of `inside/`: run, stream, converse, detach, stop.
 
 Every program that cldc starts, except a detached one, ends when cldc ends, however that happens: on POSIX it runs under
 `cldc.process.parent_guard`, in a session without a terminal, so that it can't prompt and doesn't receive the terminal's
