@@ -27,7 +27,7 @@ STALL_SECONDS = 120.0
 # All bytes are sent: the server unpacks them before it answers.
 UNPACK_SECONDS = 600.0
 # Between two notes that the server has not answered.
-TELL_SECONDS = 60.0
+NOTE_SECONDS = 60.0
 REQUEST_SECONDS = "60"
 SESSION = Path(__file__).with_name("inside") / "session.py"
 # The HTTP status behind each of the client's exceptions.
@@ -198,12 +198,12 @@ class ClSession:
 
     def _noting(self, name: str) -> process.Waiting:
         """Note every minute that the server has not answered the command yet."""
-        next_note = TELL_SECONDS
+        next_note = NOTE_SECONDS
 
         def waiting(silent_seconds: float, limit_seconds: float) -> None:
             nonlocal next_note
             if silent_seconds >= next_note:
-                next_note = silent_seconds + TELL_SECONDS
+                next_note = silent_seconds + NOTE_SECONDS
                 self._observer.note(
                     f"{self.server} has not answered `cl {name}` for {duration(silent_seconds)}; "
                     f"it has {duration(limit_seconds)}."

@@ -18,8 +18,8 @@ from cldc.process.guarded import Argument, Running
 from cldc.process.outcome import CommandFailed, Completed
 
 _ERRORS_KEPT_BYTES = 64 * 1024
-# How often a silent program is reported.
-TELL_SECONDS = 5.0
+# How long to wait for a line before a silent program is reported.
+WAITING_SECONDS = 5.0
 
 Waiting = Callable[[float, float], None]
 """Called with the seconds of silence so far, and the seconds after which the program will be ended."""
@@ -205,10 +205,10 @@ class Child:
         while True:
             left = began + timeout_seconds - time.monotonic()
             try:
-                line = self._lines.get(timeout=max(0.0, min(left, TELL_SECONDS)))
+                line = self._lines.get(timeout=max(0.0, min(left, WAITING_SECONDS)))
                 break
             except queue.Empty:
-                if left <= TELL_SECONDS:
+                if left <= WAITING_SECONDS:
                     self.stop()
                     raise self._running.too_slow(timeout_seconds) from None
             if waiting is not None:

@@ -186,8 +186,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _version() -> int:
     """Return a number that changes with cldc's version, with its source and with Pillow, which computes the features."""
-    rooms = (Path(__file__).parent, Path(model.__file__).parent)
-    newest = max(path.stat().st_mtime_ns for room in rooms for path in room.rglob("*.py"))
+    packages = (Path(__file__).parent, Path(model.__file__).parent)
+    newest = max(path.stat().st_mtime_ns for package in packages for path in package.rglob("*.py"))
     # Not its version: importing Pillow takes longer than a second check.
     pillow = find_spec("PIL")
     installed = Path(pillow.origin).stat().st_mtime_ns if pillow and pillow.origin else 0

@@ -170,8 +170,8 @@ def carry_out_in_copy(
     observer.start("Copying the dataset")
     with storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_folder(".cldc-", target.parent) as room:
-        copy = room / "copy"
+    with temporary_folder(".cldc-", target.parent) as scratch:
+        copy = scratch / "copy"
         copy_following_links(root, copy, follow=frozenset({*folders, *follow}), leave_out=left_out)
         for change in changes:
             if change.kind != "aside":

@@ -136,7 +136,7 @@ def test_an_interrupted_upload_names_its_bundle(
     assert heard.tasks == [("Uploading a", 300_000, "bytes")]
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(delay_seconds=300.0))
     with monkeypatch.context() as impatient:
-        impatient.setattr(commands, "TELL_SECONDS", 0.1)
+        impatient.setattr(commands, "WAITING_SECONDS", 0.1)
         impatient.setattr(cl_session, "UNPACK_SECONDS", 1.0)
         with pytest.raises(Interrupted, match=r"was interrupted: no answer for 1 s\."):
             cl.upload(WORKSHEET, tmp_path / "a.txt", name="a", observer=heard)

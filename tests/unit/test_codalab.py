@@ -99,8 +99,8 @@ def test_a_command_that_is_not_answered_for_long_is_noted(
 ) -> None:
     (tmp_path / "session.py").write_text(SILENT_CLIENT, encoding="utf-8")
     monkeypatch.setattr(cl_session, "SESSION", tmp_path / "session.py")
-    monkeypatch.setattr(cl_session, "TELL_SECONDS", 0.0)
-    monkeypatch.setattr(commands, "TELL_SECONDS", 0.1)
+    monkeypatch.setattr(cl_session, "NOTE_SECONDS", 0.0)
+    monkeypatch.setattr(commands, "WAITING_SECONDS", 0.1)
 
     class Noting(Heard):
         def note(self, text: str) -> None:

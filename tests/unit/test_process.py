@@ -227,7 +227,7 @@ def test_a_conversation_that_ends_early_reports_the_last_output() -> None:
 
 
 def test_a_silence_is_reported_until_an_answer_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "TELL_SECONDS", 0.05)
+    monkeypatch.setattr(commands, "WAITING_SECONDS", 0.05)
     silences: list[tuple[float, float]] = []
 
     def told(*silence: float) -> None:

@@ -75,10 +75,10 @@ export class Dataset {
       }));
     }
     if (predictions) {
-      const mistaken = this.images.filter(({ label, prediction }) => prediction && prediction.label !== label);
+      const misclassified = this.images.filter(({ label, prediction }) => prediction && prediction.label !== label);
       this.queues.push(queue("predictions", "Model predicts another class", {
         why: `What the model of the preflight of ${predictions.name} predicts, the surest first.`, question: LABEL,
-        images: mistaken.sort((one, other) => other.prediction.probability - one.prediction.probability),
+        images: misclassified.sort((one, other) => other.prediction.probability - one.prediction.probability),
       }));
     }
     this.queues.push(queue("decided", "Decided", { images: this.images.filter(({ decisions }) => decisions.length) }));

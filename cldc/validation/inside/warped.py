@@ -118,7 +118,7 @@ def find_pairs(queries: Array, gallery: Array, same: Array) -> list[tuple[int, i
     usual = (near.usual_difference(asked) + back.usual_difference(of_some)) / 2
     share = near.difference(asked, others) / np.maximum(usual, 1e-6)
     # Copies with thicker or thinner strokes differ more after alignment, but less before it than other drawings do.
-    unaligned = (1 - near.likeness[asked, others]) / np.sqrt(near.usual[asked] * back.usual[of_some])
+    unaligned = (1 - near.similarity[asked, others]) / np.sqrt(near.usual[asked] * back.usual[of_some])
     share *= unaligned**_UNALIGNED
     return [
         (int(query), int(other), float(part))
@@ -136,19 +136,19 @@ class Neighbours:
             ndimage.rotate(drawings, np.degrees(angle), (2, 1), reshape=False, order=1) for angle in _ANGLES
         ]
         described = describe(gallery).T
-        likeness = np.stack([describe(each) @ described for each in turned])
+        similarity = np.stack([describe(each) @ described for each in turned])
         self._drawings, self._gallery = drawings, gallery
-        self._angles = _ANGLES[likeness.argmax(0)]
-        self.likeness = likeness.max(0)
-        self.likeness[np.flatnonzero(same >= 0), same[same >= 0]] = -1
-        self.order = np.argsort(-self.likeness, axis=1)
+        self._angles = _ANGLES[similarity.argmax(0)]
+        self.similarity = similarity.max(0)
+        self.similarity[np.flatnonzero(same >= 0), same[same >= 0]] = -1
+        self.order = np.argsort(-self.similarity, axis=1)
         first, last = max(_FIRST, _FIRST_SHARE * len(gallery)), max(_LAST, _LAST_SHARE * len(gallery))
         self._references = self.order[:, np.linspace(first, last - 1, _REFERENCES).astype(int)]
-        self.usual = 1 - np.take_along_axis(self.likeness, self._references, 1).mean(1)
+        self.usual = 1 - np.take_along_axis(self.similarity, self._references, 1).mean(1)
 
     def standing_out(self) -> tuple[Array, Array]:
         """Find neighbours that are much more similar than the references: drawings, and places in their order."""
-        left = 1 - np.take_along_axis(self.likeness, self.order[:, :_NEAREST], 1)
+        left = 1 - np.take_along_axis(self.similarity, self.order[:, :_NEAREST], 1)
         drawings, places = np.nonzero(left < _STANDS_OUT * self.usual[:, None])
         return drawings, places
 
