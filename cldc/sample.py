@@ -49,7 +49,7 @@ _ALPHABET = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Sheet:
+class _PlannedImage:
     """An image still to be drawn: its path, its text, and the seed of its random numbers."""
 
     path: Path
@@ -81,9 +81,9 @@ def draw(
     counts = dict.fromkeys(rules.splits[1:], rest)
     counts = {rules.splits[0]: images - sum(counts.values()), **counts}
     plan = [
-        sheet
+        planned
         for split, count in counts.items()
-        for sheet in _class_folders(Path(split), rules.classes, count, seed=f"{seed}/{split}")
+        for planned in _class_folders(Path(split), rules.classes, count, seed=f"{seed}/{split}")
     ]
     return _draw_all(folder, plan, observer)
 
@@ -110,15 +110,17 @@ def draw_label_book(
     return _draw_all(folder, plan, observer)
 
 
-def _class_folders(parent: Path, classes: tuple[str, ...], count: int, *, seed: str) -> Iterator[_Sheet]:
+def _class_folders(
+    parent: Path, classes: tuple[str, ...], count: int, *, seed: str
+) -> Iterator[_PlannedImage]:
     """Share ``count`` images evenly among the class folders in ``parent``; the first classes get the remainder."""
     for index, name in enumerate(classes):
         share = count // len(classes) + (index < count % len(classes))
         for number in range(share):
-            yield _Sheet(parent / name / f"{number:04}.png", name, f"{seed}/{name}/{number}")
+            yield _PlannedImage(parent / name / f"{number:04}.png", name, f"{seed}/{name}/{number}")
 
 
-def _draw_all(folder: Path, plan: list[_Sheet], observer: Observer) -> Path:
+def _draw_all(folder: Path, plan: list[_PlannedImage], observer: Observer) -> Path:
     if folder.exists():
         raise UsageError(
             f"{folder} already exists.", action="Name a folder that does not exist yet, or remove that one."
@@ -128,11 +130,11 @@ def _draw_all(folder: Path, plan: list[_Sheet], observer: Observer) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
     # Drawn in a temporary folder and moved when complete: an interruption leaves no partial dataset.
     with temporary_folder(f".{folder.name}.", folder.parent) as draft, storage_errors(folder):
-        for parent in {sheet.path.parent for sheet in plan}:
+        for parent in {planned.path.parent for planned in plan}:
             (draft / parent).mkdir(parents=True, exist_ok=True)
-        for done, sheet in enumerate(plan, 1):
-            drawn = write_text(sheet.text, Random(sheet.seed))  # noqa: S311 - drawings, no secrets
-            (draft / sheet.path).write_bytes(_png(drawn))
+        for done, planned in enumerate(plan, 1):
+            drawn = write_text(planned.text, Random(planned.seed))  # noqa: S311 - drawings, no secrets
+            (draft / planned.path).write_bytes(_png(drawn))
             observer.advance(done)
         draft.chmod(0o755)
         draft.rename(folder)

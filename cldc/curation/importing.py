@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cldc.competition import DatasetRules
-from cldc.curation.photos import NotReadable, open_sheets
+from cldc.curation.photos import NotReadable, open_pictures
 from cldc.curation.toning import NothingDrawn, Toned, tone
 from cldc.dataset import load, meant_class
 from cldc.errors import StorageError, UsageError
@@ -168,10 +168,10 @@ def _pictures_of(path: Path, target: _Target, *, trim: bool) -> Iterator[_Ready 
         if same := target.by_content.get(hash_file(path)):
             yield Copy(same, SourcePage(path))
             return
-        for sheet in open_sheets(path):
-            page = SourcePage(path, sheet.page)
+        for picture in open_pictures(path):
+            page = SourcePage(path, picture.page)
             try:
-                yield _Ready(page, tone(sheet.grey, trim=trim), sheet.animated)
+                yield _Ready(page, tone(picture.grey, trim=trim), picture.animated)
             except NothingDrawn:
                 yield RefusedPicture(page, "nothing is drawn on it", blank=True)
     except NotReadable as error:

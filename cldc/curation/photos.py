@@ -37,7 +37,7 @@ class NotReadable(Exception):
     """A file, or a page of it, is not a readable picture; the text gives the reason."""
 
 
-class Sheet(NamedTuple):
+class Picture(NamedTuple):
     """One picture: its page in the file, from 1, or 0 if it is the only one; its grey pixels (mode L); whether the file
     is an animation, of which this is the first picture.
     """
@@ -47,7 +47,7 @@ class Sheet(NamedTuple):
     animated: bool = False
 
 
-def open_sheets(path: Path) -> Iterator[Sheet]:
+def open_pictures(path: Path) -> Iterator[Picture]:
     """Iterate over the pictures of a file: one, or each page of a PDF or TIFF, at most 2,048 pixels on the longest side.
 
     Raises:
@@ -74,19 +74,19 @@ def open_sheets(path: Path) -> Iterator[Sheet]:
         raise NotReadable(f"it is damaged ({' '.join(str(error).split()) or type(error).__name__})") from None
 
 
-def _pages(path: Path) -> Iterator[Sheet]:
+def _pages(path: Path) -> Iterator[Picture]:
     with contextlib.closing(pypdfium2.PdfDocument(path)) as document:
         count = len(document)
         for number in range(count):
             page = document[number]
             scale = _WORKING_SIDE / max(*page.get_size(), 1.0)
-            yield Sheet(
+            yield Picture(
                 number + 1 if count > 1 else 0, page.render(scale=scale, grayscale=True).to_pil().convert("L")
             )
             page.close()
 
 
-def _pictures(path: Path) -> Iterator[Sheet]:
+def _pictures(path: Path) -> Iterator[Picture]:
     Image.init()  # every format, not only the common ones
     pi_heif.register_heif_opener(thumbnails=False)
     with Image.open(path, formats=_FORMATS) as image:
@@ -95,12 +95,12 @@ def _pictures(path: Path) -> Iterator[Sheet]:
         if image.format in _PAGED and frames > 1:
             for number, frame in enumerate(ImageSequence.Iterator(image), 1):
                 _check_size(frame)
-                yield Sheet(number, _grey(frame))
+                yield Picture(number, _grey(frame))
             return
         # Decodes a JPEG at a fraction of its size.
         image.draft(None, (_WORKING_SIDE, _WORKING_SIDE))
         animated = frames > 1 and image.format in ("GIF", "WEBP", "PNG", "AVIF")
-        yield Sheet(0, _grey(image), animated)
+        yield Picture(0, _grey(image), animated)
 
 
 def _check_size(image: Image.Image) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageStat
 
-from cldc.curation.photos import open_sheets
+from cldc.curation.photos import open_pictures
 from cldc.curation.toning import MAX_SIDE, NothingDrawn, tone
 from tests.conftest import ROOT, Cldc
 from tests.support.drawings import FORMS, seen
@@ -50,8 +50,8 @@ def pictures(folder: Path) -> dict[str, bytes]:
 @pytest.mark.filterwarnings("ignore")  # of Pillow's, about what is written here
 def test_every_form_becomes_what_a_person_sees(name: str, tmp_path: Path) -> None:
     FORMS[name](tmp_path / name)
-    (sheet,) = open_sheets(tmp_path / name)
-    toned = tone(sheet.grey, trim=False)
+    (picture,) = open_pictures(tmp_path / name)
+    toned = tone(picture.grey, trim=False)
     assert toned.image.mode == "L"
     assert not toned.image.info
     assert abs(toned.image.width / toned.image.height - 1.5) < 0.02
@@ -60,7 +60,7 @@ def test_every_form_becomes_what_a_person_sees(name: str, tmp_path: Path) -> Non
     for way in FOUR_WAYS:
         assert difference(toned.image.transpose(way), seen()) > 20
     assert toned.image.point(lambda shade: 255 * (shade >= 250)).getextrema() == (0, 255)
-    assert sheet.animated == name.startswith("moving")
+    assert picture.animated == name.startswith("moving")
 
 
 def test_a_clean_picture_keeps_its_pixels_however_often_it_is_imported() -> None:
@@ -235,18 +235,18 @@ def test_each_page_of_a_scan_is_a_picture(tmp_path: Path) -> None:
     pages = [seen(), *(seen().transpose(way) for way in ways)]
     for name in ("scan.tif", "scan.pdf"):
         pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
-        sheets = list(open_sheets(tmp_path / name))
-        assert [sheet.page for sheet in sheets] == [1, 2, 3]
-        for page, sheet in zip(pages, sheets, strict=True):
-            assert difference(tone(sheet.grey, trim=False).image, page) < 6
+        pictures = list(open_pictures(tmp_path / name))
+        assert [picture.page for picture in pictures] == [1, 2, 3]
+        for page, picture in zip(pages, pictures, strict=True):
+            assert difference(tone(picture.grey, trim=False).image, page) < 6
 
 
 def test_a_large_photo_keeps_its_strokes(tmp_path: Path) -> None:
     photo = Image.new("RGB", (4000, 3000), (190, 190, 180))
     ImageDraw.Draw(photo).line([(900, 700), (1500, 2200), (2100, 700)], fill=(60, 60, 90), width=40)
     photo.save(tmp_path / "large.jpg")
-    (sheet,) = open_sheets(tmp_path / "large.jpg")
-    image = tone(sheet.grey, trim=True).image
+    (picture,) = open_pictures(tmp_path / "large.jpg")
+    image = tone(picture.grey, trim=True).image
     assert max(image.size) <= MAX_SIDE
     assert image.getextrema() == (0, 255)
     # A stroke of 40 pixels in a drawing of 1,550 x 1,850.
