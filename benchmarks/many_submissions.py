@@ -31,7 +31,7 @@ from benchmarks.report import publish
 from cldc import sandbox
 from cldc.bundles.worksheets import worksheet_name
 from cldc.sandbox import Account
-from tests.conftest import ROOT
+from tests.support.commands import ROOT
 from tests.support.contestants import contestant
 from tests.support.deployed import deployed_stage, packages
 from tests.support.stage import Stage

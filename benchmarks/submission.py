@@ -29,7 +29,7 @@ from cldc.competition import load
 from cldc.environments import ensure_codalab
 from cldc.package import pack
 from cldc.validation import validate
-from tests.conftest import ROOT
+from tests.support.commands import ROOT
 from tests.support.stage import Stage, lower_stage, raise_stage
 
 Times = dict[str, list[float]]

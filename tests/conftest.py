@@ -6,21 +6,14 @@ credentials. Environments are made once a machine, in ``.cache/test-home`` (or C
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import itertools
-import json
 import os
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -33,16 +26,11 @@ from cldc.preflight.inputs import read_label_book
 from cldc.preflight.model import LabelBook
 from cldc.validation import ValidationReport, validate
 from tests.support.certificates import Authority
-from tests.support.forking import ForkServer
+from tests.support.commands import ROOT, SHAPES_PROFILE, UNTIL_THE_END, Cldc, cldc_in
+from tests.support.deployed import deployed_stage
+from tests.support.stage import Stage, lower_stage, raise_stage
 from tools import competition_images
 
-if TYPE_CHECKING:
-    from tests.support.stage import Stage
-
-ROOT = Path(__file__).parents[1]
-# A small competition of a class: four shapes, a script that trains in a moment.
-SHAPES = ROOT / "tests" / "data" / "shapes"
-SHAPES_PROFILE = SHAPES / "shapes.toml"
 # How long an example takes says more about the machine than about cldc.
 # Continuous integration draws the same examples each time; everyone else's runs look for new ones.
 settings.register_profile("cldc", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -53,7 +41,6 @@ _PLACES = {
     "PYENV_ROOT": os.environ.get("PYENV_ROOT", str(Path.home() / ".pyenv")),
 }
 _KEPT = ("CLDC_TEST_", "CLDC_DIFFERENTIAL_", "CLDC_BROKEN_ENVIRONMENTS_", "CLDC_CODALAB_PYTHON")
-_LONGEST_SECONDS = 1200
 # Modules whose tests share a server, a browser or a long preparation.
 _TOGETHER = {
     *("test_codalab", "test_decoder_against_tensorflow", "test_download", "test_pages", "test_review"),
@@ -117,71 +104,6 @@ def real_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The exit code and the output of a command."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Any:
-        """Standard output as JSON."""
-        return json.loads(self.out)
-
-
-@dataclass(frozen=True, slots=True)
-class Cldc:
-    """Runs ``cldc`` as a user does: a process of its own, with a data folder of its own.
-
-    Attributes:
-        home: The data folder.
-        extra: Environment variables for every command; a PYTHONPATH among them starts Python anew.
-        anew: Whether to start Python anew for each command, and not to fork a process that has imported ``cldc``.
-    """
-
-    home: Path
-    extra: Mapping[str, str]
-    anew: bool = False
-
-    def __call__(
-        self, *args: str | Path, cwd: Path | None = None, code: int | None = 0, **env: str
-    ) -> Outcome:
-        """Run one command; ``code`` is the exit code that it must have, None for any."""
-        arguments, folder, given = list(map(str, args)), cwd or self.home, {**self.extra, **env}
-        forks = None if self.anew or "PYTHONPATH" in given else fork_server()
-        env = {**os.environ, "CLDC_HOME": str(self.home), "PYTHONPATH": str(ROOT), **given}
-        with (
-            Path(os.devnull).open() as nothing,
-            # Not pipes, which a sandbox that the command starts could hold open.
-            tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as out,
-            tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as err,
-        ):
-            if forks is not None:
-                streams = [stream.fileno() for stream in (nothing, out, err)]
-                ended = forks.start(arguments, env=env, cwd=folder, streams=streams).wait(_LONGEST_SECONDS)
-            else:
-                # Not by cldc.process, which would end the sandbox with the command that started it.
-                ended = subprocess.run(
-                    [sys.executable, "-m", "cldc", *arguments],
-                    env=env,
-                    cwd=folder,
-                    stdin=nothing,
-                    stdout=out,
-                    stderr=err,
-                    start_new_session=True,
-                    timeout=_LONGEST_SECONDS,
-                    check=False,
-                ).returncode
-            for file in (out, err):
-                file.seek(0)
-            outcome = Outcome(ended, out.read(), err.read())
-        assert "Traceback (most recent call last)" not in outcome.err + outcome.out, outcome
-        assert code is None or outcome.code == code, outcome
-        return outcome
-
-
 @pytest.fixture
 def report_cases(record_property: Callable[[str, object], None]) -> Callable[[str, Mapping[str, int]], None]:
     """Report at the end of the run how many cases a test drew."""
@@ -231,32 +153,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"{subject}: {amounts}")
 
 
-def cldc_in(home: Path, environments_home: Path, **extra: str) -> Cldc:
-    """A ``cldc`` with a fresh data folder that shares only the environments."""
-    home.mkdir(parents=True, exist_ok=True)
-    shared = environments_home / "environments"
-    shared.mkdir(exist_ok=True)
-    if not (home / "environments").exists():
-        (home / "environments").symlink_to(shared, target_is_directory=True)
-    return Cldc(home, extra)
-
-
-_UNTIL_THE_END = contextlib.ExitStack()
-
-
-@functools.cache
-def fork_server() -> ForkServer | None:
-    """What commands are forked from, one for all tests of a process; None on a system that has no forks."""
-    if not hasattr(os, "fork"):
-        return None
-    folder = tempfile.TemporaryDirectory(prefix="cldc-forks-")  # a socket's path must be short
-    server = ForkServer(Path(_UNTIL_THE_END.enter_context(folder)))
-    _UNTIL_THE_END.callback(server.close)
-    return server
-
-
 def pytest_unconfigure() -> None:
-    _UNTIL_THE_END.close()
+    UNTIL_THE_END.close()
 
 
 @pytest.fixture
@@ -270,8 +168,6 @@ def bare_cldc(tmp_path: Path) -> Cldc:
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory, environments_home: Path) -> Iterator[Stage]:
     """A sandbox that all tests of submitting share; each takes an account of its own there."""
-    from tests.support.stage import lower_stage, raise_stage  # noqa: PLC0415 - it imports this module
-
     raised = raise_stage(tmp_path_factory.mktemp("stage"), environments_home)
     yield raised
     lower_stage(raised)
@@ -280,8 +176,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory, environments_home: Path) -> 
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory, environments_home: Path) -> Iterator[Stage]:
     """A CodaLab as it is deployed, on MariaDB and behind gunicorn, shared like ``stage``."""
-    from tests.support.deployed import deployed_stage  # noqa: PLC0415 - it imports this module
-
     with deployed_stage(tmp_path_factory.mktemp("deployed"), environments_home) as raised:
         yield raised
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cldc import sandbox as room
-from tests.conftest import ROOT, SHAPES_PROFILE, Cldc, cldc_in
+from tests.support.commands import ROOT, SHAPES_PROFILE, Cldc, cldc_in
 from tests.support.stage import Stage
 from tests.support.terminal import Terminal
 

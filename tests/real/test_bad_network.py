@@ -19,8 +19,8 @@ import pytest
 
 from cldc import process
 from cldc.errors import CldcError
-from tests.conftest import ROOT, cldc_in
 from tests.support.bad_network import KINDS, BadNetwork, Fault, draw
+from tests.support.commands import ROOT, cldc_in
 from tests.support.processes import running, soon
 from tests.support.stage import Stage, assert_exactly_once, environment, python
 

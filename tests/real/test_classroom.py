@@ -24,7 +24,7 @@ from cldc.codalab import Bundle, CodaLab
 from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab
 from cldc.sandbox import Account
-from tests.conftest import Cldc, Outcome
+from tests.support.commands import Cldc, Outcome
 from tests.support.deployed import deployed_stage
 from tests.support.processes import soon
 from tests.support.stage import SCRIPT, Stage, environment, lower_stage, python, raise_stage

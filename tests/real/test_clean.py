@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cldc.codalab import Dependency, wait_for
-from tests.conftest import Cldc, cldc_in
+from tests.support.commands import Cldc, cldc_in
 from tests.support.stage import Stage, running, start, until
 from tests.support.terminal import Terminal
 

@@ -10,7 +10,7 @@ import pytest
 from cldc import sample
 from cldc.competition import load
 from cldc.resources import template
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 
 pytestmark = pytest.mark.lasts(75)
 

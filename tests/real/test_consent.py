@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import ExifTags, Image
 
-from tests.conftest import Outcome
+from tests.support.commands import Outcome
 from tests.support.stage import Stage, assert_exactly_once, killed, odd
 from tests.support.terminal import Terminal
 

@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from tests.conftest import SHAPES, Cldc
+from tests.support.commands import SHAPES, Cldc
 from tests.support.stage import Stage, running, start, until
 
 

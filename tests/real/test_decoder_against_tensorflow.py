@@ -20,7 +20,7 @@ from cldc import competition
 from cldc.environments import ensure_tensorflow
 from cldc.validation.real_tensorflow import TensorFlowProcess
 from cldc.validation.tensorflow_decoder import Readable, judge
-from tests.conftest import ROOT
+from tests.support.commands import ROOT
 from tests.support.decoder_cases import cases
 
 pytestmark = [pytest.mark.lasts(40), pytest.mark.timeout(7200)]

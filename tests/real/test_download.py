@@ -13,7 +13,7 @@ import pytest
 
 from cldc import process, sandbox
 from cldc.environments import ensure_codalab
-from tests.conftest import ROOT, Cldc
+from tests.support.commands import ROOT, Cldc
 from tests.support.folders import contents, make_dataset
 from tests.support.small_competition import PROFILE, SCRIPT, materials
 

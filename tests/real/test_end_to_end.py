@@ -15,7 +15,7 @@ from cldc.codalab import CodaLab
 from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab, pythons
 from cldc.preflight.result_store import read_predictions
-from tests.conftest import SHAPES_PROFILE, Cldc, cldc_in
+from tests.support.commands import SHAPES_PROFILE, Cldc, cldc_in
 from tests.support.terminal import Terminal
 
 ALLOWED = 2

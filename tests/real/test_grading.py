@@ -20,7 +20,7 @@ import pytest
 from cldc.competition import load
 from cldc.preflight.result_store import all_records
 from cldc.sample import draw_label_book
-from tests.conftest import ROOT, Cldc
+from tests.support.commands import ROOT, Cldc
 
 PROFILE = """
 extends = "demo"

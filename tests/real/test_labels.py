@@ -10,7 +10,7 @@ from PIL import Image as Picture
 from cldc import competition, sample
 from cldc.insight.label_search import find_suspicious_labels, known_suspicious_labels
 from cldc.validation import validate
-from tests.conftest import Cldc, cldc_in
+from tests.support.commands import Cldc, cldc_in
 
 
 def test_wrong_labels_come_first_and_a_clean_dataset_has_none(

@@ -16,7 +16,7 @@ from cldc import competition
 from cldc.environments import ensure_tensorflow
 from cldc.process import run
 from cldc.validation.metadata.removal import remove_metadata
-from tests.conftest import ROOT
+from tests.support.commands import ROOT
 from tests.support.decoder_cases import cases
 from tests.support.metadata_cases import draw_case
 

@@ -16,7 +16,7 @@ from cldc.preflight.pipeline import preflight
 from cldc.preflight.result_store import read_predictions
 from cldc.resources import template
 from cldc.validation import ValidationReport, validate
-from tests.conftest import SHAPES_PROFILE, Cldc
+from tests.support.commands import SHAPES_PROFILE, Cldc
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from cldc.errors import RunFailed
 from cldc.organise.image_probe import ImageProbe, probe_image
 from cldc.preflight.result_store import all_records, read_predictions
 from cldc.sample import draw_label_book
-from tests.conftest import Cldc, cldc_in
+from tests.support.commands import Cldc, cldc_in
 
 # Plain Python: how many predictions come out right is what the dataset's only file says.
 TRAIN = """

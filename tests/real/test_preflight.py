@@ -21,7 +21,7 @@ from cldc.preflight.model import LabelBook, PreflightResult, Script, Training
 from cldc.preflight.pipeline import preflight, threads
 from cldc.preflight.result_store import find, read
 from cldc.validation import ValidationReport, validate
-from tests.conftest import SHAPES_PROFILE, Cldc
+from tests.support.commands import SHAPES_PROFILE, Cldc
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from cldc import sample
 from cldc.codalab import Rest
 from cldc.environments import ensure_codalab
 from cldc.sandbox import Account
-from tests.conftest import ROOT
+from tests.support.commands import ROOT
 from tests.support.stage import (
     Stage,
     assert_exactly_once,

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from cldc import competition, decisions
-from tests.conftest import Cldc
 from tests.support.browser import SCHEMES, SIZES, chromium, reviewing, violations
+from tests.support.commands import Cldc
 from tests.support.folders import contents, make_dataset, png
 
 pytestmark = pytest.mark.lasts(100)

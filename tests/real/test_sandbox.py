@@ -30,7 +30,7 @@ from cldc.organise.model import OrganiserFiles
 from cldc.progress import SILENT, Observer
 from cldc.sandbox.inside.home import write_json
 from cldc.sandbox.paths import home_of
-from tests.conftest import ROOT
+from tests.support.commands import ROOT
 from tests.support.processes import running, soon
 from tests.support.small_competition import PROFILE, materials
 

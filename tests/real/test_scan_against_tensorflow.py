@@ -17,7 +17,7 @@ from cldc import competition
 from cldc.environments import ensure_tensorflow
 from cldc.process import run
 from cldc.validation import ValidationReport, validate
-from tests.conftest import ROOT
+from tests.support.commands import ROOT
 from tests.support.folders import CLASSES, make_odd_split
 
 pytestmark = pytest.mark.timeout(1800)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from cldc import process
-from tests.conftest import ROOT
 from tests.support.bad_network import BadNetwork
+from tests.support.commands import ROOT
 from tests.support.stage import Stage, environment, python
 
 pytestmark = [

@@ -15,7 +15,7 @@ import pytest
 from cldc.codalab import Bundle
 from cldc.sample import draw_label_book
 from cldc.sandbox import Account
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 from tests.support.stage import Stage, environment, lower_stage, python, raise_stage, until
 
 pytestmark = pytest.mark.lasts(200)

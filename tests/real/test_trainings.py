@@ -24,7 +24,7 @@ from cldc.trainings.dask import dask_trainer
 from cldc.trainings.local import LocalTrainer
 from cldc.trainings.many import train_all
 from cldc.validation import validate
-from tests.conftest import SHAPES_PROFILE, Cldc
+from tests.support.commands import SHAPES_PROFILE, Cldc
 from tests.support.observers import Heard
 from tests.support.processes import soon
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from cldc import process
 from cldc.environments import ensure_codalab
-from tests.conftest import ROOT
 from tests.support.archives import (
     Member,
     files,
     zipped,
 )
+from tests.support.commands import ROOT
 
 
 def test_the_sandbox_unpacks_an_upload_on_machines_without_unzip(

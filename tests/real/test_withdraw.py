@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cldc import sandbox
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 from tests.support.processes import soon
 from tests.support.stage import Stage, start, until
 

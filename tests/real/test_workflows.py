@@ -17,7 +17,7 @@ import yaml
 from cldc import process
 from cldc.sandbox import Account
 from cldc.workflows import workflow
-from tests.conftest import ROOT, Cldc
+from tests.support.commands import ROOT, Cldc
 from tests.support.runner import Job, Runner
 from tests.support.stage import Stage
 

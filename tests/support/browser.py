@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.conftest import ROOT
+from tests.support.commands import ROOT
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _AXE = ROOT / "tests" / "axe" / "node_modules" / "axe-core" / "axe.min.js"

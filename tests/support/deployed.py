@@ -25,7 +25,7 @@ from cldc.competition import load
 from cldc.environments import ensure_codalab, ensure_tensorflow
 from cldc.files import hash_bytes
 from cldc.sample import draw_label_book
-from tests.conftest import ROOT
+from tests.support.commands import ROOT
 from tests.support.stage import SCRIPT, Stage, write_profile
 
 _PROGRAM = ROOT / "tests" / "support" / "inside" / "deployed.py"

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from cldc import process
-from tests.conftest import ROOT
+from tests.support.commands import ROOT
 
 _COMPARISON = re.compile(r"(?P<left>[\w.-]+) (?P<how>==|!=) '(?P<right>[^']*)'")
 _NAME = re.compile(r"[\w.-]+")

@@ -25,7 +25,7 @@ from cldc.competition import Competition, load
 from cldc.credentials import Credentials
 from cldc.environments import ensure_codalab
 from cldc.sandbox import Account
-from tests.conftest import ROOT, SHAPES, Cldc, cldc_in
+from tests.support.commands import ROOT, SHAPES, Cldc, cldc_in
 
 # Says "o" to everything, without any library, and talks like Keras; fails while there is a file SWITCH, waits after
 # its first epoch while there is a file HOLD, prints an accuracy that is not its own while there is a file BOAST, and does

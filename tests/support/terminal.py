@@ -19,7 +19,7 @@ from typing import NoReturn
 
 import psutil
 
-from tests.conftest import fork_server
+from tests.support.commands import fork_server
 from tests.support.forking import Forked
 from tests.support.processes import soon
 

@@ -23,7 +23,7 @@ from cldc.decisions.table import to_text
 from cldc.errors import ConfigurationError
 from cldc.progress import SILENT
 from cldc.validation.change_records import carry_out_in_copy, last_record, undo
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 from tests.support.decided import of
 from tests.support.folders import make_dataset, png
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 
 _KEPT = {"leaderboard.json": "[1]", "rejected.json": '{"a": "b"}', "roster.csv": "name\nAnn\n"}
 _PROFILE = 'extends = "base.toml"\ntitle = "Winter"\n'

@@ -15,7 +15,7 @@ import click
 import pytest
 
 from cldc.cli import cli
-from tests.conftest import ROOT
+from tests.support.commands import ROOT
 
 if os.name == "nt":
     pytest.skip("it forks", allow_module_level=True)

@@ -17,7 +17,7 @@ from cldc.organise.grades import SubmittedRun, grade
 from cldc.organise.model import BOARD
 from cldc.organise.roster import Student, read_roster, write_roster
 from cldc.organise.rulings import LATE, Deadline, Sighting, is_late, record_pass, reject, rule_on, sightings
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 
 NOON = datetime(2027, 2, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

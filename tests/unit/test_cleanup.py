@@ -16,7 +16,7 @@ from cldc.bundles.worksheets import competition_mark, preflight_prefix, workshee
 from cldc.competition import Competition, Reference, load
 from cldc.ledger import KnownSubmission, Ledger, StepRecord
 from cldc.submission.cleanup import Orphans, find_orphans, remove_orphans
-from tests.conftest import SHAPES
+from tests.support.commands import SHAPES
 from tests.support.contestants import contestant
 from tests.support.fake_codalab import NOW, CodaLab, Rest, Server
 from tests.support.records import RECORD

@@ -17,12 +17,23 @@ import pytest
 from cldc import __main__ as entry
 from cldc import errors, process
 from cldc.cli import COMMANDS, cli
-from tests.conftest import ROOT, Cldc
-from tests.support.commands import every_command
+from tests.support.commands import ROOT, Cldc
 from tests.support.folders import make_dataset
 
 CONSENT = (ROOT / "docs" / "tasks" / "consent.md").read_text(encoding="utf-8")
 EXIT_CODES = (ROOT / "docs" / "reference" / "exit-codes.md").read_text(encoding="utf-8")
+
+
+def every_command() -> list[tuple[str, click.Command]]:
+    found: list[tuple[str, click.Command]] = []
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        found.append((name, command))
+        if isinstance(command, click.Group):
+            found += [(f"{name} {sub}", inner) for sub, inner in command.commands.items()]
+    return found
 
 
 @pytest.mark.parametrize(("name", "command"), every_command(), ids=lambda v: v if isinstance(v, str) else "")

@@ -21,7 +21,7 @@ from cldc.decisions import CORRECT, RELABEL, SET_ASIDE, Decision, edit, match, m
 from cldc.decisions.table import parse, to_text
 from cldc.files import hash_bytes
 from cldc.spreadsheet import InvalidTable
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 from tests.support.decided import of
 from tests.support.folders import drawn, make_dataset, padded, png
 

@@ -11,7 +11,7 @@ from cldc import __main__ as entry
 from cldc import errors
 from cldc.cli import COMMANDS
 from cldc.settings import NAMES
-from tests.conftest import ROOT
+from tests.support.commands import ROOT
 from tools import reference
 
 DOCS = ROOT / "docs"

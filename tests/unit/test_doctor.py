@@ -9,8 +9,8 @@ import pytest
 
 from cldc.codalab.proxies import certificate
 from cldc.errors import Unreachable
-from tests.conftest import Cldc
 from tests.support.certificates import Authority
+from tests.support.commands import Cldc
 from tests.support.faults import fault_server
 
 CANARY = "canary-5e5a"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 
 PROFILE = """
 extends = "data-centric-2021"

@@ -14,7 +14,7 @@ import pytest
 
 from cldc import files
 from cldc.errors import StorageError
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 from tests.support.folders import make_dataset
 from tests.support.observers import Heard
 

@@ -21,7 +21,7 @@ from cldc.validation import validate
 from cldc.validation.change_records import Undone, undo
 from cldc.validation.fixing import fix_copy, fix_in_place
 from cldc.validation.inspect_images import inspect_dataset
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 from tests.support.folders import contents, make_dataset, png
 
 COMPETITION = competition.load()

@@ -15,7 +15,7 @@ from cldc.errors import InvalidDataset
 from cldc.grading.grader import find_shared
 from cldc.grading.handed_in import find_dataset, list_handed_in
 from cldc.sample import draw_label_book
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 from tests.support.folders import make_dataset
 
 SPLITS = ("train", "val")

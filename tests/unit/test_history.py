@@ -19,7 +19,7 @@ from cldc.preflight import result_store
 from cldc.preflight.model import ImagePrediction
 from cldc.render.document import Document, Rows
 from cldc.render.formats import render
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 from tests.support.folders import make_dataset, png
 from tests.support.insights import RESULT, images
 from tests.support.records import RECORD

@@ -15,7 +15,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageStat
 
 from cldc.curation.photos import open_pictures
 from cldc.curation.toning import MAX_SIDE, NothingDrawn, tone
-from tests.conftest import ROOT, Cldc
+from tests.support.commands import ROOT, Cldc
 from tests.support.drawings import FORMS, seen
 
 FOUR_WAYS = (

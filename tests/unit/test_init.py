@@ -20,7 +20,7 @@ from cldc.render.document import Line, Table
 from cldc.render.terminal import drawn
 from cldc.resources import template
 from cldc.workflows import origin_of, workflow
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 from tests.support.folders import make_dataset
 from tests.support.records import RECORD
 from tests.support.terminal import Terminal

@@ -29,7 +29,7 @@ from cldc.submission.model import (
     StoredDescription,
     SubmissionWorksheet,
 )
-from tests.conftest import ROOT, Cldc, Outcome
+from tests.support.commands import ROOT, Cldc, Outcome
 from tests.support.records import RECORD
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cldc.competition import load
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 from tests.support.folders import make_dataset
 
 NOBODY = "http://127.0.0.1:1"  # nothing listens there

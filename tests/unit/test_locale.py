@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 from tests.support.folders import make_dataset
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has names of characters")

@@ -24,7 +24,7 @@ from cldc.submission.status import fetch_statuses
 from cldc.submission.steps import set_tag
 from cldc.submission.steps import submit as carry_out
 from cldc.validation import validate
-from tests.conftest import SHAPES
+from tests.support.commands import SHAPES
 from tests.support.contestants import contestant
 from tests.support.fake_codalab import NOW, Rest, Server
 

@@ -23,7 +23,7 @@ from cldc.validation.metadata.model import MetadataCounts
 from cldc.validation.metadata.removal import remove_metadata
 from cldc.validation.tensorflow_decoder import Remark, judge
 from cldc.validation.tensorflow_decoder.dispatch import format_of
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 from tests.support.decoder_cases import cases
 from tests.support.folders import make_dataset
 from tests.support.images import saved

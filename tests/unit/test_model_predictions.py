@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cldc.preflight.model import ImagePrediction, ModelPredictions
 from cldc.preflight.result_store import read_predictions, save_predictions
-from tests.conftest import SHAPES_PROFILE, Cldc
+from tests.support.commands import SHAPES_PROFILE, Cldc
 
 
 def test_predictions_are_read_as_they_were_stored(tmp_path: Path) -> None:

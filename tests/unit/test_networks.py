@@ -20,11 +20,11 @@ from cldc.codalab.proxies import certificate, proxy_for_children
 from cldc.credentials import Credentials
 from cldc.errors import ConfigurationError, Unreachable
 from cldc.resources import template
-from tests.conftest import Cldc
 from tests.support.bad_certificates import (
     FAULTS,
 )
 from tests.support.certificates import Authority
+from tests.support.commands import Cldc
 from tests.support.faults import Answer, as_json, fault_server, text
 from tests.support.socks import socks_proxy
 

@@ -38,7 +38,7 @@ from cldc.sample import draw as draw_sample
 from cldc.settings import Options, resolve
 from cldc.trust import Approvals
 from cldc.validation import validate
-from tests.conftest import ROOT, Cldc
+from tests.support.commands import ROOT, Cldc
 from tests.support.odd_profiles import (
     TEXT,
     odd_profiles,

@@ -24,7 +24,7 @@ from cldc import competition, decisions
 from cldc.files import DiskFull
 from cldc.review import ReviewServer, ReviewSession
 from cldc.validation import validate
-from tests.conftest import ROOT
+from tests.support.commands import ROOT
 from tests.support.folders import make_dataset, png
 
 COMPETITION = competition.load()

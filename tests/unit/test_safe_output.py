@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from cldc import process
 from cldc.text import masked, shown
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 from tests.support.faults import Answer, FaultServer, as_json
 from tests.support.terminal import Terminal
 

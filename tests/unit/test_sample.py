@@ -14,7 +14,7 @@ from PIL import Image
 
 from cldc import competition, sample
 from cldc.errors import UsageError
-from tests.conftest import SHAPES_PROFILE
+from tests.support.commands import SHAPES_PROFILE
 
 
 def contents(folder: Path) -> dict[str, str]:

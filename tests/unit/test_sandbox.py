@@ -18,7 +18,7 @@ from cldc.organise.model import OrganiserTarget
 from cldc.organise.profile import with_uuids
 from cldc.organise.publishing import bundles_of, contents_digest
 from cldc.sandbox import Account
-from tests.conftest import ROOT, Cldc
+from tests.support.commands import ROOT, Cldc
 from tests.support.small_competition import materials
 
 

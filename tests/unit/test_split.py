@@ -17,7 +17,7 @@ from cldc.decisions import CORRECT, RELABEL, SET_ASIDE, Decision, match, read
 from cldc.decisions.table import to_text
 from cldc.sample import draw
 from cldc.validation.inspect_images import inspect_dataset
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 from tests.support.decided import of
 from tests.support.folders import CLASSES, drawn, make_dataset, padded
 

@@ -13,7 +13,7 @@ from cldc import address, description
 from cldc.competition import load
 from cldc.dataset import default_name
 from cldc.errors import ConfigurationError, SubmissionRefused
-from tests.conftest import Cldc
+from tests.support.commands import Cldc
 
 FORM = load().submission.description
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from cldc.validation.tensorflow_decoder import Format, Readable, Remark, judge
-from tests.conftest import ROOT
+from tests.support.commands import ROOT
 from tests.support.decoder_cases import cases
 from tests.support.folders import png
 from tests.support.images import SIGNATURE, chunk, ihdr, saved

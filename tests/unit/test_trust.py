@@ -23,7 +23,7 @@ from cldc.cli import cli
 from cldc.errors import ConfigurationError
 from cldc.settings import Options, find_project_file, resolve
 from cldc.trust import Approvals, Claim, profile_claims
-from tests.conftest import SHAPES, Cldc, Outcome
+from tests.support.commands import SHAPES, Cldc, Outcome
 from tests.support.folders import make_dataset
 from tests.support.terminal import Terminal
 

@@ -15,7 +15,7 @@ from cldc.render.validation import validation_blocks, validation_document
 from cldc.render.validation_ci import file_annotations, sarif
 from cldc.validation import ValidationReport, validate
 from cldc.validation.rules import RULES
-from tests.conftest import ROOT, Cldc
+from tests.support.commands import ROOT, Cldc
 from tests.support.folders import make_dataset, png
 
 COMPETITION = competition.load()

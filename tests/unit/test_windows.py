@@ -14,7 +14,7 @@ import pytest
 
 from cldc import process
 from cldc.process.windows_job import WindowsJob
-from tests.conftest import ROOT, Cldc
+from tests.support.commands import ROOT, Cldc
 from tests.support.folders import make_dataset
 
 # Takes away what Windows lacks, then imports every module of cldc and works with it in the same process.

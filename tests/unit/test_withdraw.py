@@ -17,8 +17,8 @@ from cldc.errors import UsageError
 from cldc.leaderboard import Leaderboard, Row
 from cldc.ledger import TAG, BoardResult, Ledger
 from cldc.submission.quota import find_tagged, record_withdrawal, recount_withdrawals, spent_by_ledger
-from tests.conftest import SHAPES
 from tests.support import records
+from tests.support.commands import SHAPES
 from tests.support.contestants import contestant
 from tests.support.fake_codalab import NOW, CodaLab, Rest, Server
 

@@ -13,7 +13,7 @@ import yaml
 
 from cldc import process
 from cldc.errors import CredentialsError, NotFinished, Unreachable
-from tests.conftest import ROOT
+from tests.support.commands import ROOT
 from tests.support.runner import Runner, evaluate, fill
 
 TEMPLATE: dict[Any, Any] = yaml.safe_load(
