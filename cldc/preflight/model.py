@@ -7,14 +7,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from cldc.competition import Competition
 from cldc.errors import CldcError
 from cldc.files import hash_bytes
-
-if TYPE_CHECKING:
-    from cldc.validation import ValidationReport
+from cldc.validation import ValidationReport
 
 Origin = Literal["competition", "built-in", "file"]
 

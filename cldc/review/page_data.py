@@ -14,7 +14,7 @@ from cldc.validation import Finding
 from cldc.validation.rules import RULES
 
 _RULES = {rule.id: rule for rule in RULES}
-# By the ending of a rule's id: what its images differ in, so that deciding about one of them can be enough.
+# By the suffix of a rule's id: how its images differ; deciding about one of them can then be enough.
 _DIFFERENCES = {"two-labels": "label", "across-splits": "split", "in-class": "copy"}
 # The share of the images that a preflight must contain; with less it was of another dataset.
 _LEAST_SHARE = 0.5
