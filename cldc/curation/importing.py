@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cldc.competition import DatasetRules
+from cldc.curation.ink_on_white import NothingDrawn, Toned, tone
 from cldc.curation.photos import NotReadable, open_pictures
-from cldc.curation.toning import NothingDrawn, Toned, tone
 from cldc.dataset import load, meant_class
 from cldc.errors import StorageError, UsageError
 from cldc.files import hash_bytes, hash_file, replace_atomically, storage_errors

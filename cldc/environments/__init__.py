@@ -9,15 +9,15 @@ An environment is ready once it has a marker, which is written after it was chec
 
 from __future__ import annotations
 
-from cldc.environments.choosing import (
+from cldc.environments.inventory import Diagnosis, diagnose, list_environments, remove_environment
+from cldc.environments.model import Environment
+from cldc.environments.selection import (
     ensure_analysis,
     ensure_codalab,
     ensure_tensorflow,
     ready_analysis,
     ready_tensorflow,
 )
-from cldc.environments.inventory import Diagnosis, diagnose, list_environments, remove_environment
-from cldc.environments.model import Environment
 
 __all__ = [
     "Diagnosis",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cldc.competition import TensorFlowChoice
-from cldc.environments import making, pythons
-from cldc.environments.choosing import analysis_recipes, codalab_recipes, tensorflow_recipes, unsupported
+from cldc.environments import creation, pythons
 from cldc.environments.model import MARKER, Environment, Recipe, environments_folder, read_marker
+from cldc.environments.selection import analysis_recipes, codalab_recipes, tensorflow_recipes, unsupported
 from cldc.errors import CldcError, EnvironmentFailed, UsageError
 from cldc.files import lock, remove_tree, storage_errors
 
@@ -48,7 +48,7 @@ def diagnose(home: Path, choices: Sequence[TensorFlowChoice], *, thorough: bool 
 def _diagnose(recipes: Sequence[Recipe], home: Path, *, thorough: bool) -> list[Diagnosis]:
     found: list[Diagnosis] = []
     for recipe in recipes:
-        environment = making.ready(recipe, home)
+        environment = creation.ready(recipe, home)
         problem = unsupported(recipe)
         interpreter = environment.interpreter if environment else None
         if environment is None and problem is None and (python := pythons.find(recipe.python, home)):
@@ -56,7 +56,7 @@ def _diagnose(recipes: Sequence[Recipe], home: Path, *, thorough: bool) -> list[
         if environment and thorough:
             problem = None
             try:
-                making.check(environment, recipe.kind)
+                creation.check(environment, recipe.kind)
             except CldcError as error:
                 problem = error.message
         elif problem is None and interpreter is None:
@@ -97,7 +97,7 @@ def remove_environment(home: Path, name: str) -> list[Path]:
     if not wanted:
         raise UsageError(f"There is no environment {name}.", action="`cldc env list` shows those that exist.")
     for id_ in wanted:
-        if pids := making.in_use(folder / id_):
+        if pids := creation.in_use(folder / id_):
             raise EnvironmentFailed(
                 f"The environment {id_} is in use (process {', '.join(map(str, pids))}).",
                 action="Stop what uses it (`cldc sandbox down` stops a sandbox), then run the command again.",

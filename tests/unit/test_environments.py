@@ -13,16 +13,16 @@ import pytest
 from cldc import process
 from cldc.competition import TensorFlowChoice, builtin_profiles, load
 from cldc.environments import (
+    creation,
     diagnose,
     ensure_codalab,
     ensure_tensorflow,
     list_environments,
-    making,
     pythons,
     remove_environment,
 )
-from cldc.environments.choosing import CODALAB_PYTHON_VARIABLE, tensorflow_recipes, unsupported
 from cldc.environments.model import MARKER, Recipe
+from cldc.environments.selection import CODALAB_PYTHON_VARIABLE, tensorflow_recipes, unsupported
 from cldc.errors import ConfigurationError, EnvironmentFailed, UsageError
 from cldc.files import DiskFull
 from cldc.resources import template
@@ -59,7 +59,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
         "import os, pathlib, signal, six\nif pathlib.Path(__file__).with_name('ill').exists():\n"
         "    os.kill(os.getpid(), signal.SIGILL)\n"
     )
-    monkeypatch.setattr(making, "HEALTH", health)
+    monkeypatch.setattr(creation, "HEALTH", health)
     requirements = tmp_path / "small.txt"
     requirements.write_text(SIX)
     return Recipe("codalab", "1", HERE, requirements)
@@ -77,9 +77,9 @@ def test_an_environment_is_made_with_progress_and_then_found(
     small: Recipe, here: pythons.Interpreter, home: Path
 ) -> None:
     notes = Heard()
-    assert making.ready(small, home) is None
-    made = making.make(small, here, home, notes)
-    assert made == making.ready(small, home) == list_environments(home)[0]
+    assert creation.ready(small, home) is None
+    made = creation.make(small, here, home, notes)
+    assert made == creation.ready(small, home) == list_environments(home)[0]
     assert made.name == f"codalab-1-py{HERE.replace('.', '')}"
     assert made.python_version.startswith(HERE)
     assert not any("://" in detail for detail in notes.details)
@@ -99,11 +99,11 @@ def test_leftovers_of_a_broken_attempt_are_replaced(
     folder = home / "environments" / small.id
     (folder / "lib").mkdir(parents=True)
     (folder / "lib" / "half").write_text("of a file")
-    assert making.ready(small, home) is None
+    assert creation.ready(small, home) is None
     assert list_environments(home) == []
-    making.make(small, here, home, Heard())
+    creation.make(small, here, home, Heard())
     assert not (folder / "lib" / "half").exists()
-    assert making.ready(small, home) is not None
+    assert creation.ready(small, home) is not None
 
 
 def test_a_check_that_fails_leaves_nothing_that_counts_as_ready(
@@ -111,9 +111,9 @@ def test_a_check_that_fails_leaves_nothing_that_counts_as_ready(
 ) -> None:
     (tmp_path / "ill").touch()
     with pytest.raises(EnvironmentFailed, match=r"processor.*SIGILL") as raised:
-        making.make(small, here, home, Heard())
+        creation.make(small, here, home, Heard())
     assert "AVX" in raised.value.action
-    assert making.ready(small, home) is None
+    assert creation.ready(small, home) is None
     assert not (home / "environments" / small.id).exists()
 
 
@@ -123,24 +123,24 @@ def test_an_interruption_leaves_nothing(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(making, "check", interrupt)
+    monkeypatch.setattr(creation, "check", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        making.make(small, here, home, Heard())
+        creation.make(small, here, home, Heard())
     assert not (home / "environments" / small.id).exists()
 
 
 MAKER = """
 import sys
 from pathlib import Path
-from cldc.environments import making, pythons
+from cldc.environments import creation, pythons
 from cldc.environments.model import Recipe
 from cldc.progress import SILENT
 home, requirements, health, python, base = sys.argv[1:]
-making.HEALTH = Path(health)
+creation.HEALTH = Path(health)
 recipe = Recipe("codalab", "1", python, Path(requirements))
 print("ready to make", flush=True)
 input()
-environment = making.make(recipe, pythons.Interpreter(Path(base), python + ".0"), Path(home), SILENT)
+environment = creation.make(recipe, pythons.Interpreter(Path(base), python + ".0"), Path(home), SILENT)
 print(environment.made, flush=True)
 """
 
@@ -178,8 +178,8 @@ def test_what_a_kill_left_half_made_is_replaced(
         assert soon((tmp_path / "begun").exists)
         child.stop()
     assert (home / "environments" / small.id).is_dir()
-    assert making.ready(small, home) is None
-    assert making.make(small, here, home, Heard()) == making.ready(small, home)
+    assert creation.ready(small, home) is None
+    assert creation.make(small, here, home, Heard()) == creation.ready(small, home)
 
 
 def test_without_a_network_it_says_what_was_tried_and_what_to_do(
@@ -188,7 +188,7 @@ def test_without_a_network_it_says_what_was_tried_and_what_to_do(
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
     with pytest.raises(EnvironmentFailed, match=r"(?s)codalab-1-.*can't be downloaded.*six") as raised:
-        making.make(small, here, home, Heard())
+        creation.make(small, here, home, Heard())
     assert "Connect to the network" in raised.value.action
 
 
@@ -197,7 +197,7 @@ def test_a_package_that_is_not_the_locked_one_is_refused(
 ) -> None:
     small.requirements.write_text(re.sub("sha256:....", "sha256:0000", SIX))
     with pytest.raises(EnvironmentFailed, match="not the one that cldc was released with"):
-        making.make(small, here, home, Heard())
+        creation.make(small, here, home, Heard())
 
 
 def test_a_full_disk_is_reported(
@@ -210,35 +210,35 @@ def test_a_full_disk_is_reported(
     full.chmod(0o755)
     monkeypatch.setattr("uv.find_uv_bin", lambda: str(full))
     with pytest.raises(DiskFull, match="environments"):
-        making.make(small, here, home, Heard())
+        creation.make(small, here, home, Heard())
 
 
 def test_an_environment_is_not_ready_when_moved_damaged_or_without_its_python(
     small: Recipe, here: pythons.Interpreter, home: Path
 ) -> None:
-    made = making.make(small, here, home, Heard())
+    made = creation.make(small, here, home, Heard())
     home.rename(home.with_name("moved"))
-    assert making.ready(small, home.with_name("moved")) is None
+    assert creation.ready(small, home.with_name("moved")) is None
     home.with_name("moved").rename(home)
-    assert making.ready(small, home) == made
+    assert creation.ready(small, home) == made
     linked = home.with_name("linked")
     linked.mkdir()
     (linked / "environments").symlink_to(home / "environments")
-    assert making.ready(small, linked) == made
+    assert creation.ready(small, linked) == made
     marker = made.path / MARKER
     content = marker.read_text(encoding="utf-8")
     marker.write_text(content.replace(made.made.isoformat(), "yesterday"), encoding="utf-8")
-    assert making.ready(small, home) is None
+    assert creation.ready(small, home) is None
     marker.write_text(content, encoding="utf-8")
-    assert making.ready(small, home) == made
+    assert creation.ready(small, home) == made
     made.python.unlink()
-    assert making.ready(small, home) is None
+    assert creation.ready(small, home) is None
 
 
 def test_removal_by_kind_name_or_id_but_not_in_use(
     small: Recipe, here: pythons.Interpreter, home: Path
 ) -> None:
-    made = making.make(small, here, home, Heard())
+    made = creation.make(small, here, home, Heard())
     with process.Stream([made.python, "-c", "import time; print(1, flush=True); time.sleep(600)"]) as user:
         next(iter(user))
         with pytest.raises(EnvironmentFailed, match=r"in use \(process \d+"):
@@ -273,7 +273,7 @@ def test_without_a_python_the_download_is_tried_and_reported(
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
     monkeypatch.setattr(pythons, "find", lambda *_: None)
     choice = TensorFlowChoice("2.4.1", "3.8", faithful=True, why="")
-    monkeypatch.setattr("cldc.environments.choosing.unsupported", lambda _: None)
+    monkeypatch.setattr("cldc.environments.selection.unsupported", lambda _: None)
     with pytest.raises(
         EnvironmentFailed, match=r"(?s)no Python 3\.8.*Network connectivity is disabled"
     ) as raised:
@@ -298,8 +298,8 @@ def test_the_fallback_is_announced_and_a_failed_download_is_not_retried_each_tim
 
     monkeypatch.setattr(pythons, "fetch", fetch)
     monkeypatch.setattr(pythons, "find", lambda python, _: here if python == HERE else None)
-    monkeypatch.setattr("cldc.environments.choosing.tensorflow_recipes", recipes)
-    monkeypatch.setattr("cldc.environments.choosing.unsupported", lambda _: None)
+    monkeypatch.setattr("cldc.environments.selection.tensorflow_recipes", recipes)
+    monkeypatch.setattr("cldc.environments.selection.unsupported", lambda _: None)
     choices = [
         TensorFlowChoice("2.4.1", "3.8", faithful=True, why=""),
         TensorFlowChoice("2.5.0", "3.9", faithful=True, why=""),
@@ -330,7 +330,7 @@ def test_machines_without_a_build_are_known_beforehand(
     system: str, machine: str, version: str, there: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: machine)
-    monkeypatch.setattr("cldc.environments.choosing.sys", type("Sys", (), {"platform": system}))
+    monkeypatch.setattr("cldc.environments.selection.sys", type("Sys", (), {"platform": system}))
     (recipe,) = tensorflow_recipes([TensorFlowChoice(version, "3.8", faithful=True, why="")])
     assert (unsupported(recipe) is None) is there
 

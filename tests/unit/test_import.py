@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageStat
 
+from cldc.curation.ink_on_white import MAX_SIDE, NothingDrawn, tone
 from cldc.curation.photos import open_pictures
-from cldc.curation.toning import MAX_SIDE, NothingDrawn, tone
 from tests.support.commands import ROOT, Cldc
 from tests.support.drawings import FORMS, seen
 

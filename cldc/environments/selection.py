@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cldc.competition import TensorFlowChoice, locked_tensorflows
-from cldc.environments import making, pythons
+from cldc.environments import creation, pythons
 from cldc.environments.model import Environment, Recipe
 from cldc.errors import ConfigurationError, EnvironmentFailed
 from cldc.progress import SILENT, Observer
@@ -78,7 +78,7 @@ def ready_analysis(home: Path) -> Environment | None:
 
 
 def _first_ready(recipes: Sequence[Recipe], home: Path) -> Environment | None:
-    return next(filter(None, (making.ready(recipe, home) for recipe in recipes)), None)
+    return next(filter(None, (creation.ready(recipe, home) for recipe in recipes)), None)
 
 
 def analysis_recipes() -> list[Recipe]:
@@ -146,7 +146,7 @@ def _ensure(recipes: Sequence[Recipe], home: Path, observer: Observer) -> Enviro
     # ready, which was created because the download failed before.
     can_fetch = recipes[0].kind == "tensorflow" and not _first_ready(recipes, home)
     for recipe in recipes:
-        if environment := making.ready(recipe, home):
+        if environment := creation.ready(recipe, home):
             return _note_choice(environment, passed_over, observer)
         if reason := unsupported(recipe):
             passed_over.append(reason)
@@ -161,9 +161,9 @@ def _ensure(recipes: Sequence[Recipe], home: Path, observer: Observer) -> Enviro
         elif interpreter is None:
             passed_over.append(f"There is no Python {recipe.python} on this machine.")
         if interpreter is not None:
-            return _note_choice(making.make(recipe, interpreter, home, observer), passed_over, observer)
+            return _note_choice(creation.make(recipe, interpreter, home, observer), passed_over, observer)
     if recipes[0].kind != "tensorflow":
-        return making.make(recipes[0], pythons.fetch(recipes[0].python, home, observer), home, observer)
+        return creation.make(recipes[0], pythons.fetch(recipes[0].python, home, observer), home, observer)
     raise EnvironmentFailed(
         f"No {recipes[0].kind} environment can be created on this machine.\n" + "\n".join(passed_over),
         action=f"Install Python {recipes[0].python} (pyenv, uv, conda or your system's packages all do), then run "
