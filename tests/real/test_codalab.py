@@ -135,9 +135,9 @@ def test_an_interrupted_upload_names_its_bundle(
     assert cl.created == (UUID,)
     assert heard.tasks == [("Uploading a", 300_000, "bytes")]
     faulty.script(f"/rest/bundles/{UUID}/contents/blob/", Answer(delay_seconds=300.0))
-    with monkeypatch.context() as impatient:
-        impatient.setattr(commands, "WAITING_SECONDS", 0.1)
-        impatient.setattr(cl_session, "UNPACK_SECONDS", 1.0)
+    with monkeypatch.context() as short_waits:
+        short_waits.setattr(commands, "WAITING_SECONDS", 0.1)
+        short_waits.setattr(cl_session, "UNPACK_SECONDS", 1.0)
         with pytest.raises(Interrupted, match=r"was interrupted: no answer for 1 s\."):
             cl.upload(WORKSHEET, tmp_path / "a.txt", name="a", observer=heard)
     assert cl.created == (UUID,)
@@ -173,8 +173,8 @@ def test_a_client_that_dies_or_hangs_is_replaced(
     threading.Thread(target=kill_once_it_waits).start()
     with pytest.raises(Interrupted, match="ended"):
         cl.new_worksheet("x")
-    with monkeypatch.context() as impatient:
-        impatient.setattr(cl_session, "COMMAND_SECONDS", 1.0)
+    with monkeypatch.context() as short_waits:
+        short_waits.setattr(cl_session, "COMMAND_SECONDS", 1.0)
         with pytest.raises(Interrupted, match="no answer for 1 s"):
             cl.new_worksheet("x")
     assert not clients(codalab_python)

@@ -155,19 +155,19 @@ def test_every_image_that_lies_outside_is_behind_a_link_that_is_reported(
     links: list[tuple[str, str]],
 ) -> None:
     with tempfile.TemporaryDirectory() as made:
-        room = Path(made).resolve()
-        folder = make_dataset(room / "digits", train=1, classes=("i", "ii"))
-        (room / "private" / "i").mkdir(parents=True)
-        (room / "private" / "i" / "0.png").write_bytes(png(200))
-        (room / "private" / "link").symlink_to("../digits/val/i", target_is_directory=True)
-        (room / "private" / "i" / "link.png").symlink_to("../../digits/val/i/0.png")
+        root = Path(made).resolve()
+        folder = make_dataset(root / "digits", train=1, classes=("i", "ii"))
+        (root / "private" / "i").mkdir(parents=True)
+        (root / "private" / "i" / "0.png").write_bytes(png(200))
+        (root / "private" / "link").symlink_to("../digits/val/i", target_is_directory=True)
+        (root / "private" / "i" / "link.png").symlink_to("../../digits/val/i/0.png")
         for path, target in links:
             place = folder / path
             with contextlib.suppress(OSError):
                 place.parent.mkdir(parents=True, exist_ok=True)
                 if place.is_dir() and not place.is_symlink():
                     shutil.rmtree(place)
-                place.symlink_to(room / target)
+                place.symlink_to(root / target)
         found = load(folder)
         reported = {link.path for link in found.outward_links}
         for image in found.images:

@@ -127,8 +127,8 @@ def test_a_file_that_is_no_board_is_reported(text: str) -> None:
         parse(text, COMPETITION)
 
 
-@pytest.mark.parametrize(("state", "settled"), [("running", False), ("failed", True), ("killed", True)])
-def test_an_evaluation_that_failed_is_not_waited_for(tmp_path: Path, state: str, settled: bool) -> None:
+@pytest.mark.parametrize(("state", "final"), [("running", False), ("failed", True), ("killed", True)])
+def test_an_evaluation_that_failed_is_not_waited_for(tmp_path: Path, state: str, final: bool) -> None:
     evaluated = {**entry(), "scores": {"accuracy": None}}
     evaluated["bundle"]["state"] = state
     record, now = replace(RECORD, account="me", name="good"), RECORD.created
@@ -140,5 +140,5 @@ def test_an_evaluation_that_failed_is_not_waited_for(tmp_path: Path, state: str,
         me = contestant(COMPETITION, rest, "me", ledger=ledger, now=now)
         (status,) = fetch_statuses(me, read)
     assert (status.stage, status.detail) == ("evaluated", f"evaluation {state}")
-    assert status.final == settled
-    assert ("ask the organisers" in status.action) == settled
+    assert status.final == final
+    assert ("ask the organisers" in status.action) == final

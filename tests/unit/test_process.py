@@ -230,13 +230,13 @@ def test_a_silence_is_reported_until_an_answer_comes(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(commands, "WAITING_SECONDS", 0.05)
     silences: list[tuple[float, float]] = []
 
-    def told(*silence: float) -> None:
+    def waiting(*silence: float) -> None:
         silences.append((silence[0], silence[1]))
         if len(silences) == 2:
             child.send("enough")
 
     with process.Child(python("input(); print('here')")) as child:
-        assert child.receive(60, told) == "here"
+        assert child.receive(60, waiting) == "here"
     assert silences == sorted(silences)
     assert {limit for _, limit in silences} == {60}
 

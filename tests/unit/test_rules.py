@@ -266,18 +266,18 @@ def test_every_finding_is_reported_not_only_the_first(folder: Path) -> None:
 
 
 def test_a_wrong_folder_is_answered_with_the_right_one(tmp_path: Path) -> None:
-    folder = make_dataset(tmp_path / "room" / "inner" / "digits")
-    for near in (tmp_path / "room", folder.parent, folder / "train" / "i"):
+    folder = make_dataset(tmp_path / "root" / "inner" / "digits")
+    for near in (tmp_path / "root", folder.parent, folder / "train" / "i"):
         [finding] = found(near, "split-missing")
         assert finding.message == f"The script can't find train/ and val/ in {near}."
         assert finding.remedy == f"Did you mean {folder}? Run `cldc validate {folder}`."
     other = make_dataset(folder.parent / "other")
-    [finding] = found(tmp_path / "room", "split-missing")
+    [finding] = found(tmp_path / "root", "split-missing")
     assert finding.remedy == f"Did you mean one of these 2 folders: {folder}, {other}?"
     # A cached suggestion would be wrong after the folders around have changed.
-    (moved := tmp_path / "room" / "moved").mkdir()
+    (moved := tmp_path / "root" / "moved").mkdir()
     for place in (folder, moved / "digits"):
-        report = validate(tmp_path / "room", COMPETITION, home=tmp_path / "cache")
+        report = validate(tmp_path / "root", COMPETITION, home=tmp_path / "cache")
         assert str(place) in report.findings[0].remedy
         if place == folder:
             folder.rename(moved / "digits")

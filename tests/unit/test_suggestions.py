@@ -60,8 +60,8 @@ def followed(parts: dict[str, str]) -> dict[str, str]:
 @example(".zip.zip-.gz", "\x00", "https://x.org:080")
 def test_a_submission_described_as_suggested_is_accepted(name: str, institution: str, link: str) -> None:
     given_ = {"name": name, "institution": institution, "link": link}
-    settled = followed(given_)
-    assert followed(settled) == settled
+    fixpoint = followed(given_)
+    assert followed(fixpoint) == fixpoint
 
 
 @given(NAMES)
