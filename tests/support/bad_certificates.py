@@ -13,7 +13,7 @@ from tests.support.faults import FaultServer, fault_server
 def without_tls() -> Iterator[FaultServer]:
     """A server whose address says that it has TLS."""
     with fault_server() as server:
-        server._scheme = "https"
+        server.scheme = "https"
         yield server
 
 

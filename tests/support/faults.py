@@ -78,7 +78,8 @@ class FaultServer:
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         """Start answering, with TLS where a context is given."""
-        self._scheme = "http" if context is None else "https"
+        # What its address begins with, true or not.
+        self.scheme = "http" if context is None else "https"
         self.asked: list[Asked] = []
         self._closed = False
         self._answers: defaultdict[str, deque[Answer]] = defaultdict(deque)
@@ -111,8 +112,8 @@ class FaultServer:
     @property
     def address(self) -> str:
         """Its address."""
-        host = "127.0.0.1" if self._scheme == "http" else "localhost"
-        return f"{self._scheme}://{host}:{self.port}"
+        host = "127.0.0.1" if self.scheme == "http" else "localhost"
+        return f"{self.scheme}://{host}:{self.port}"
 
     @property
     def port(self) -> int:
