@@ -7,9 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -95,8 +95,13 @@ pathlib.Path({str(tmp_path / "new")!r}).write_text(str(os.getpid()))
 pathlib.Path({str(tmp_path / "new")!r}).rename({str(pid)!r})
 time.sleep(600)
 """
-    # The clock of `subprocess` stands still until the program refuses.
-    monkeypatch.setattr(subprocess, "_time", lambda: time.monotonic() if pid.exists() else 0.0)
+    communicate = subprocess.Popen.communicate
+
+    def communicate_once_it_refuses(*args: Any, **kwargs: Any) -> Any:
+        assert soon(pid.exists)
+        return communicate(*args, **kwargs)
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", communicate_once_it_refuses)
     with pytest.raises(process.ProcessTimeout, match="within 1 s"):
         process.run(python(stubborn), timeout_seconds=1)
     assert not running(int(pid.read_text()))
