@@ -243,11 +243,9 @@ def assert_private(stage: Stage, account: Account) -> None:
             assert not bundle.tags
             assert not everyone.bundle(bundle.uuid).readable
     with stage.rest(account) as rest:
-        assert all(
-            rest.worksheet(worksheet.uuid).public_permission == 0
-            for worksheet in rest.own_worksheets()
-            if "preflight" in worksheet.name
-        )
+        worksheets = [worksheet for worksheet in rest.own_worksheets() if "preflight" in worksheet.name]
+        assert worksheets
+        assert all(rest.worksheet(worksheet.uuid).public_permission == 0 for worksheet in worksheets)
 
 
 def assert_no_preflights(stage: Stage, account: Account) -> None:
