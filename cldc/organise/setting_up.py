@@ -11,7 +11,7 @@ from cldc.competition import Competition
 from cldc.errors import InvalidDataset
 from cldc.organise import profile, scripts
 from cldc.organise.image_probe import ImageProbe, is_pinned, probe_image
-from cldc.organise.model import OrganiserFiles, OrganiserTarget
+from cldc.organise.model import OrganiserFiles, OrganiserTarget, PublishedCompetition
 from cldc.organise.publishing import put_on_server
 from cldc.organise.rehearsal import rehearse
 from cldc.organise.scoring import outdated
@@ -204,17 +204,37 @@ def set_up(
     with CodaLab(where.address, where.credentials, python=python, observer=observer) as codalab:
         known = previous is not None and previous.run.image == competition.run.image
         if not where.sandbox and not (known and is_pinned(competition.run.image)):
-            probe = probe_image(codalab, competition, observer=observer)
-            image = probe.image or competition.run.image
-            competition = replace(competition, run=replace(competition.run, image=image))
+            competition, probe = _pin_image(codalab, competition, observer)
             written = write(competition) or written
         if with_rehearsal:
             score = rehearse(
                 codalab, competition, where, builtin=planned.builtin, python=python, observer=observer
             )
+    return _summarize(planned, competition, where, published, written=written, probe=probe, rehearsed=score)
+
+
+def _pin_image(
+    codalab: CodaLab, competition: Competition, observer: Observer
+) -> tuple[Competition, ImageProbe]:
+    """Run the image of the runs once, and name it by digest if the server gives one."""
+    probe = probe_image(codalab, competition, observer=observer)
+    image = probe.image or competition.run.image
+    return replace(competition, run=replace(competition.run, image=image)), probe
+
+
+def _summarize(
+    planned: SetUpPlan,
+    competition: Competition,
+    where: OrganiserTarget,
+    published: PublishedCompetition,
+    *,
+    written: bool,
+    probe: ImageProbe | None,
+    rehearsed: float | None,
+) -> SetUp:
     book, hidden = planned.label_book.images, planned.test_set.images
     return SetUp(
-        profile=path,
+        profile=planned.path,
         written=written,
         title=competition.title,
         tag=competition.submission.tag,
@@ -228,8 +248,8 @@ def set_up(
         both=len({sha256 for _, sha256 in book} & {sha256 for _, sha256 in hidden}),
         image=competition.run.image,
         tensorflow=probe.tensorflow if probe else None,
-        rehearsed=score,
-        remarks=tuple(_remarks(competition, where, probe, path)),
+        rehearsed=rehearsed,
+        remarks=tuple(_remarks(competition, where, probe, planned.path)),
         sandbox=where.sandbox,
     )
 
