@@ -158,7 +158,7 @@ def _thread_failed(failure: threading.ExceptHookArgs) -> None:
 
 
 def _unforeseen(error: Exception, arguments: Sequence[str]) -> int:
-    """A bug, unless it follows from an interruption, from a full disk or from a name that is too long for it."""
+    """Report a bug, unless an interruption, a full disk or a name that is too long explains the error; return the exit code."""
     if _asked_to_stop:
         return _stopped(_KEPT)
     from cldc.cli.output import lost_output, report_bug, show_error  # noqa: PLC0415 - as in `run`

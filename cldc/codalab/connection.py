@@ -2,8 +2,8 @@
 
 `Connection.send` limits a request's time and size, `_send_handling_auth` signs in, `_send_handling_retries` repeats what is
 safe to repeat, and `_send_single_request` sends it once. The retries are our own: no library ends them with the
-request's budget, signs in between them, or repeats a request whose answer breaks off while it is read. Only single requests
-are repeated here; work of several requests is repeated by whoever knows how to resume it (`cldc.bundles.attempts`).
+request's budget, signs in between them, or repeats a request whose answer breaks off while it is read. This module
+repeats single requests; `cldc.bundles.attempts` repeats work of several requests and resumes it.
 """
 
 from __future__ import annotations

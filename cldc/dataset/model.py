@@ -27,7 +27,7 @@ class IgnoreReason(StrEnum):
 
 
 class SplitState(StrEnum):
-    """The kind of thing at the place of a split's folder."""
+    """What a dataset has at the path of a split."""
 
     FOLDER = "a folder"
     MISSING = "missing"

@@ -33,8 +33,8 @@ class Matched:
             setting aside and moving apply to the file at the decision's path if it is still there.
         conflicts: Contradictions.
         unmatched: Decisions that match no image of this dataset.
-        astray: Decisions to set aside a file that is no longer at its path, with the paths of files with the same content.
-            Those may be copies that should stay.
+        astray: Decisions to set aside a file that is no longer at its path, each with the paths of the files that have the same
+            content and may be copies to keep.
     """
 
     by_path: Mapping[str, tuple[Decision, ...]] = field(default_factory=dict)

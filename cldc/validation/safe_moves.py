@@ -145,7 +145,7 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def link_targets(root: Path, links: Iterable[Path]) -> Callable[[str], bool]:
-    """Return a function that tells whether renaming a path would break a link, or whether the path lies behind a link.
+    """Return a function that checks whether a path is behind a link, or renaming it would break one.
 
     ``links`` are those outside the dataset through which it is reached; its own are found. ``root`` is resolved.
     """

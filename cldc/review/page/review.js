@@ -348,12 +348,12 @@ function act({ action, value, likely }) {
   refresh();
 }
 
-// Tell the server about what is shown already, after everything that it was told before.
-function save(failure, tell) {
+// Send a change that the page already shows, after all earlier ones.
+function save(failure, send) {
   unsent += 1;
   sending = sending.then(async () => {
     try {
-      await tell();
+      await send();
     } catch (error) {
       announce(`${failure} ${error.message}`);
       data.numbers.decisions = 0; // show again what is really decided
